@@ -1,0 +1,274 @@
+"""The lab's engine: lxcfs and incusd running on this machine, kernel limits raised, one storage pool.
+
+With systemd the distribution's units are used. Without, both are started here as daemons that belong to
+nobody's terminal. Everything is safe to repeat, also after every process of the machine was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import httpx
+
+from socle.errors import SocleError, Unreachable
+from socle.runs.process import run
+
+SOCKET = Path("/var/lib/incus/unix.socket")
+LXCFS = Path("/var/lib/lxcfs")
+INCUSD = Path("/usr/libexec/incus/incusd")
+LOGS = Path("/var/log/socle")
+LOCK = Path("/run/lock/socle-engine.lock")
+SYSCTL_FILE = Path("/etc/sysctl.d/60-socle.conf")
+# Lowest values. Keys and inotify are counted over all containers of the machine: with the kernel's defaults
+# (200 and 128) about the tenth container fails in odd ways. Bridges need the kernel to forward.
+LIMITS: Mapping[str, int] = {
+    "kernel.keys.maxkeys": 2000,
+    "kernel.keys.maxbytes": 2_000_000,
+    "fs.inotify.max_user_instances": 1024,
+    "net.ipv4.ip_forward": 1,
+}
+_OPEN_FILES = 1_048_576
+_READY_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """The engine that runs: its version, and what had to be done for it."""
+
+    version: str
+    socket: Path
+    raised: Mapping[str, int]
+    started: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PoolInfo:
+    """A storage pool. Without `quotas` a volume's size is a wish that nothing enforces."""
+
+    name: str
+    driver: str
+    quotas: bool
+    created: bool
+
+
+def make_raised(current: Mapping[str, int]) -> dict[str, int]:
+    """Limits to raise: those below what the lab needs. A limit that the kernel lacks is left out."""
+    return {name: low for name, low in LIMITS.items() if name in current and current[name] < low}
+
+
+def render_sysctl() -> str:
+    """The file that keeps the limits over a restart of the machine."""
+    lines = "".join(f"{name} = {low}\n" for name, low in LIMITS.items())
+    return f"# Written by socle: what several system containers on one machine need.\n{lines}"
+
+
+def make_incusd_command(log: Path) -> list[str]:
+    """The engine's own daemon, as the distribution starts it."""
+    return [str(INCUSD), "--group", "incus-admin", "--logfile", str(log)]
+
+
+def make_incusd_environment() -> dict[str, str]:
+    """A small environment: nothing of the caller's (tokens, proxies for other things) reaches the daemon."""
+    return {
+        "PATH": "/usr/libexec/incus:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "INCUS_EXEC_PATH": str(INCUSD),
+        "LD_LIBRARY_PATH": "/usr/lib/incus",
+    }
+
+
+def make_detached(command: list[str]) -> list[str]:
+    """The same command in a session of its own, as a child of process 1 (setsid(1))."""
+    return ["setsid", "--fork", *command]
+
+
+def _sysctl_path(name: str) -> Path:
+    return Path("/proc/sys") / name.replace(".", "/")
+
+
+def load_limits() -> dict[str, int]:
+    """The present values of the limits that this kernel has."""
+    return {
+        name: int(_sysctl_path(name).read_text()) for name in LIMITS if _sysctl_path(name).is_file()
+    }
+
+
+def load_has_systemd() -> bool:
+    """True when systemd is process 1 (sd_booted(3))."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def load_daemons() -> list[int]:
+    """Process ids of incusd in our own mount namespace.
+
+    Monitors and helpers of containers carry the name of the daemon too: they have another first argument.
+    Daemons inside containers, or of a test's namespace, are not ours.
+    """
+    ours = os.readlink("/proc/self/ns/mnt")
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (folder / "cmdline").read_bytes().split(b"\0")
+            if is_daemon(arguments) and os.readlink(folder / "ns/mnt") == ours:
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def is_daemon(arguments: list[bytes]) -> bool:
+    """True for the command line of the daemon itself, not of its helpers (`forkstart`, `[lxc monitor]`...)."""
+    return arguments[0].endswith(b"/incusd") and (len(arguments) < 2 or arguments[1][:1] in (b"", b"-"))
+
+
+def make_client(timeout: float = 5) -> httpx.Client:
+    """A client of incusd over its socket; `timeout` in seconds."""
+    transport = httpx.HTTPTransport(uds=str(SOCKET))
+    return httpx.Client(transport=transport, base_url="http://incus", timeout=timeout)
+
+
+def load_version() -> str | None:
+    """The version of a ready incusd, or None when none answers within 5 s."""
+    try:
+        with make_client() as client:
+            # /1.0 answers before volumes and networks are there; this is what `incusd waitready` asks.
+            if client.get("/internal/ready").status_code != httpx.codes.OK:
+                return None
+            return str(client.get("/1.0").json()["metadata"]["environment"]["server_version"])
+    except httpx.TransportError:
+        return None
+
+
+def run_limits() -> dict[str, int]:
+    """Raise the limits that are too low, now and for the next start of the machine."""
+    raised = make_raised(load_limits())
+    for name, low in raised.items():
+        try:
+            _sysctl_path(name).write_text(f"{low}\n")
+        except OSError as error:
+            remedy = f"on the machine that holds this one: sysctl -w {name}={low}"
+            raise SocleError(f"the kernel limit {name} cannot be raised: {error.strerror}", remedy) from None
+    if SYSCTL_FILE.parent.is_dir() and (not SYSCTL_FILE.exists() or SYSCTL_FILE.read_text() != render_sysctl()):
+        SYSCTL_FILE.write_text(render_sysctl())
+    return raised
+
+
+def run_engine() -> EngineInfo:
+    """Make sure that lxcfs and incusd run and answer; does nothing when they do.
+
+    Raises Unreachable when incusd does not become ready within two minutes.
+    """
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(LOCK, timeout=_READY_SECONDS + 60):
+            raised = run_limits()
+            started = () if load_version() else _run_start()
+            return EngineInfo(_run_wait(), SOCKET, raised, started)
+    except filelock.Timeout:
+        raise Unreachable("another run has been starting the engine for minutes", f"look who holds {LOCK}") from None
+
+
+def _run_start() -> tuple[str, ...]:
+    if not INCUSD.is_file():
+        raise SocleError(f"{INCUSD} is missing", "run: make up")
+    if load_has_systemd():
+        run(["systemctl", "enable", "--now", "lxcfs.service", "incus.socket", "incus.service"], timeout=300)
+        return ("lxcfs", "incus")
+    started = () if _is_lxcfs_alive() else _run_lxcfs()
+    if load_daemons():
+        return started
+    (SOCKET.parent).mkdir(mode=0o711, parents=True, exist_ok=True)
+    _run_detached(make_incusd_command(_log("incusd")), make_incusd_environment(), _log("incusd-start"))
+    return (*started, "incusd")
+
+
+def _log(name: str) -> Path:
+    LOGS.mkdir(mode=0o750, parents=True, exist_ok=True)
+    return LOGS / f"{name}.log"
+
+
+def _is_lxcfs_alive() -> bool:
+    """True when lxcfs serves its files: after a kill the mount stays, and each access to it fails."""
+    try:
+        return (LXCFS / "proc/meminfo").stat().st_size >= 0
+    except OSError:
+        return False
+
+
+def _run_lxcfs() -> tuple[str, ...]:
+    if f" {LXCFS} " in Path("/proc/mounts").read_text():
+        run(["umount", "--lazy", str(LXCFS)], timeout=20)
+    LXCFS.mkdir(parents=True, exist_ok=True)
+    _run_detached(["lxcfs", str(LXCFS)], {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, _log("lxcfs"))
+    deadline = time.monotonic() + 20
+    while not _is_lxcfs_alive():
+        if time.monotonic() > deadline:
+            raise Unreachable("lxcfs does not serve its files", f"read {_log('lxcfs')}; is /dev/fuse there?")
+        time.sleep(0.1)
+    return ("lxcfs",)
+
+
+def _run_detached(command: list[str], environment: dict[str, str], log: Path) -> None:
+    with log.open("ab") as output:
+        subprocess.run(
+            make_detached(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd="/",
+            umask=0o022,
+            preexec_fn=_raise_open_files,
+            timeout=20,
+            check=True,
+        )
+
+
+def _raise_open_files() -> None:
+    """Containers share the daemon's limit. Where it may not be raised, the present one has to do."""
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    except (OSError, ValueError):
+        pass
+
+
+def _run_wait() -> str:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        version = load_version()
+        if version:
+            return version
+        time.sleep(0.2)
+    holders = load_daemons()
+    state = f"runs (process {holders[0]}) but does not answer" if holders else "does not stay up"
+    place = "journalctl -u incus" if load_has_systemd() else str(_log("incusd"))
+    raise Unreachable(f"incusd {state} on {SOCKET}", f"read {place}")
+
+
+def run_pool(name: str = "socle", size_gib: int = 40) -> PoolInfo:
+    """Make sure that the storage pool is there: btrfs in a loop file, for quotas and instant copies.
+
+    Where the kernel does not let btrfs be mounted (inside some containers) a plain folder takes its place:
+    everything works, but no quota is enforced, and the answer says so.
+    """
+    with make_client(timeout=120) as client:
+        found = client.get(f"/1.0/storage-pools/{name}")
+        if found.status_code == httpx.codes.OK:
+            driver = str(found.json()["metadata"]["driver"])
+            return PoolInfo(name, driver, driver != "dir", created=False)
+        errors = []
+        for driver, config in (("btrfs", {"size": f"{size_gib}GiB"}), ("dir", {})):
+            body = {"name": name, "driver": driver, "config": config}
+            made = client.post("/1.0/storage-pools", json=body)
+            if made.is_success:
+                return PoolInfo(name, driver, driver != "dir", created=True)
+            errors.append(f"{driver}: {made.json().get('error', made.status_code)}")
+    raise SocleError(f"the storage pool {name} cannot be made: {'; '.join(errors)}", "read /var/log/socle/incusd.log")
