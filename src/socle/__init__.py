@@ -1,0 +1,1 @@
+"""socle: free-software hosting for associations, from request to proof."""

@@ -1,0 +1,120 @@
+"""What all verbs share: common options, help with exit codes and an example, errors, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from socle.errors import Exit
+from socle.load.inputs import Inputs, load_inputs
+from socle.load.workspace import Workspace, load_workspace
+from socle.planning.make_plan import make_plan
+from socle.runs.talk import Talk
+from socle.secrets import SecretStore
+from socle.stages.base import Change, Context
+
+_MEANINGS = {
+    Exit.DONE: "done",
+    Exit.UNEXPECTED: "unexpected error",
+    Exit.INVALID: "input invalid",
+    Exit.PARTIAL: "partly done: run again",
+    Exit.REFUSED: "refused by a rule",
+    Exit.UNREACHABLE: "a host or remote is out of reach",
+    Exit.PENDING: "changes pending",
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call of the command line."""
+
+    workspace: Workspace
+    talk: Talk
+    json: bool
+
+    def inputs(self) -> Inputs:
+        """Everything people wrote, valid. Raises InvalidInput."""
+        return load_inputs(self.workspace)
+
+    def context(self, full: bool = False) -> Context:
+        """What stages need, with the plan made. Raises InvalidInput or Refused."""
+        inputs = self.inputs()
+        return Context(
+            workspace=self.workspace,
+            platform=inputs.platform,
+            plan=make_plan(inputs),
+            catalogue=inputs.catalogue,
+            secrets=SecretStore(self.workspace.secrets),
+            talk=self.talk,
+            full=full,
+        )
+
+    def show(self, data: Any, render: Callable[[], Any]) -> None:
+        """Data on stdout: JSON when asked, else what `render` makes for a person."""
+        if self.json:
+            click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+        else:
+            Console(highlight=False, soft_wrap=True).print(render())
+
+    def next(self, *commands: str) -> None:
+        """Name the next useful commands."""
+        self.talk.say("Next: " + "   or   ".join(commands))
+
+
+def verb(group: click.Group, name: str, *, example: str, codes: Sequence[Exit] = ()) -> Callable[[Any], click.Command]:
+    """Declare a verb on `group`: common options, and a help that ends with exit codes and an example."""
+    shown = sorted({Exit.DONE, Exit.UNEXPECTED, Exit.INVALID, *codes})
+    ending = "; ".join(f"{code.value} {_MEANINGS[code]}" for code in shown)
+    options = (
+        click.option("--env", "environment", default="lab", envvar="SOCLE_ENV", show_default=True, help="Environment."),
+        click.option("--root", type=click.Path(path_type=Path), envvar="SOCLE_ROOT", help="Control repository."),
+        click.option("--json", "as_json", is_flag=True, help="Data as JSON on stdout."),
+        click.option("-v", "--verbose", count=True, help="Say more."),
+    )
+
+    def declare(function: Callable[..., Any]) -> click.Command:
+        def call(environment: str, root: Path | None, as_json: bool, verbose: int, **arguments: Any) -> Any:
+            talk = Talk(verbose=verbose)
+            return function(Session(load_workspace(environment, root), talk, as_json), **arguments)
+
+        call.__doc__ = function.__doc__
+        call.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+        for option in reversed(options):
+            call = option(call)
+        epilog = f"\b\nExit codes: {ending}.\nExample: {example}"
+        return group.command(name, epilog=epilog)(call)
+
+    return declare
+
+
+def render_changes(changes: Sequence[Change]) -> Table | Text:
+    """Changes as a table, or a sentence when there are none."""
+    if not changes:
+        return Text("Nothing to change.")
+    table = Table("stage", "action", "kind", "name", "association", box=None, pad_edge=False)
+    for change in changes:
+        row = (change.stage, change.action, change.kind, change.name, change.association)
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def make_changes_data(changes: Sequence[Change]) -> dict[str, Any]:
+    """The JSON form: the changes, and how many there are of each action."""
+    summary: dict[str, int] = {}
+    for change in changes:
+        summary[change.action] = summary.get(change.action, 0) + 1
+    return {"changes": [change.model_dump() for change in changes], "summary": {"total": len(changes), **summary}}
+
+
+def is_interactive() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty()

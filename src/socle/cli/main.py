@@ -1,0 +1,57 @@
+"""The command line: `socle VERB`. A verb's file parses, calls, prints; this one gathers them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+
+import click
+
+from socle.cli import apply, doctor, journal, lab, login, plan, request, secrets
+from socle.errors import Exit, ProblemsError, SocleError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="socle")
+def socle() -> None:
+    """Free-software hosting for associations, from request to proof."""
+
+
+for module in (apply, doctor, journal, lab, login, plan, request, secrets):
+    module.register(socle)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the documented code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = socle.main(args=given, prog_name="socle", standalone_mode=False)
+    except SocleError as error:
+        _show_error(error, "--json" in given)
+        sys.exit(error.exit)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(Exit.INVALID)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted: run the same command again to complete it.", err=True)
+        sys.exit(130)
+    except Exception as error:
+        _show_unexpected(error, given)
+        sys.exit(Exit.UNEXPECTED)
+    sys.exit(code if isinstance(code, int) else Exit.DONE)
+
+
+def _show_error(error: SocleError, as_json: bool) -> None:
+    if not as_json:
+        click.echo(str(error), err=True)
+        return
+    problems = [vars(problem) for problem in error.problems] if isinstance(error, ProblemsError) else []
+    click.echo(json.dumps({"error": str(error), "problems": problems}, ensure_ascii=False), err=True)
+
+
+def _show_unexpected(error: Exception, arguments: list[str]) -> None:
+    """A defect of ours: one line, and the traceback with -v. Local values are never shown: they hold secrets."""
+    if any(argument in ("-v", "-vv", "--verbose") for argument in arguments):
+        traceback.print_exc()
+    click.echo(f"Unexpected {type(error).__name__}: {error} (this is a defect of socle; -v shows where)", err=True)

@@ -1,0 +1,92 @@
+"""Everything a plan is made from, read and validated together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from socle.errors import InvalidInput, Problem
+from socle.load.catalogue import Catalogue, load_catalogue
+from socle.load.workspace import Workspace
+from socle.load.yaml_source import Source, load_model, load_source, make_model
+from socle.model.allocation import Allocations
+from socle.model.names import IDENTIFIER
+from socle.model.platform import Platform
+from socle.model.request import Request, make_request_model
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What people wrote and what socle remembers, valid file by file."""
+
+    environment: str
+    platform: Platform
+    allocations: Allocations
+    catalogue: Catalogue
+    requests: Mapping[str, Request]
+    """By identifier, which is the file's name."""
+    sources: Mapping[str, Source]
+    """Where each request came from, for messages with a line."""
+
+
+def load_requests(folder: Path, catalogue: Catalogue) -> tuple[dict[str, Request], dict[str, Source]]:
+    """All requests of `folder`. Raises InvalidInput with the problems of all files together."""
+    model = make_request_model(catalogue.services)
+    requests: dict[str, Request] = {}
+    sources: dict[str, Source] = {}
+    problems: list[Problem] = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix not in (".yml", ".yaml") or path.name.startswith("."):
+            continue
+        name = f"associations/{path.name}"
+        if path.suffix == ".yaml" or not IDENTIFIER.fullmatch(path.stem):
+            expected = "expected a file name such as amis-du-lac.yml: a-z, 0-9, single hyphens, at most 63"
+            problems.append(Problem(name, 0, "", expected, "rename the file: its name is the association's identifier"))
+            continue
+        source = load_source(path, name)
+        request = make_model(model, source)
+        problems += source.problems
+        if request is not None:
+            requests[path.stem], sources[path.stem] = request, source
+    if problems:
+        raise InvalidInput(problems)
+    return requests, sources
+
+
+def load_platform(workspace: Workspace) -> Platform:
+    """platform.yml of the environment. Raises InvalidInput."""
+    name = f"inventories/{workspace.environment}/platform.yml"
+    return load_model(Platform, workspace.inventory / "platform.yml", name)
+
+
+def load_allocations(workspace: Workspace) -> Allocations:
+    """allocations.yml of the environment; empty before the first one is given. Raises InvalidInput."""
+    path = workspace.inventory / "allocations.yml"
+    if not path.exists():
+        return Allocations()
+    return load_model(Allocations, path, f"inventories/{workspace.environment}/allocations.yml")
+
+
+def load_inputs(workspace: Workspace) -> Inputs:
+    """Read everything of an environment. Raises InvalidInput."""
+    catalogue = load_catalogue(workspace.stacks)
+    problems: list[Problem] = []
+
+    def gather(load: Callable[[], T]) -> T | None:
+        try:
+            return load()
+        except InvalidInput as error:
+            problems.extend(error.problems)
+            return None
+
+    platform = gather(lambda: load_platform(workspace))
+    allocations = gather(lambda: load_allocations(workspace))
+    read = gather(lambda: load_requests(workspace.associations, catalogue))
+    if platform is None or allocations is None or read is None:
+        raise InvalidInput(problems)
+    requests, sources = read
+    return Inputs(workspace.name, platform, allocations, catalogue, requests, sources)

@@ -1,0 +1,62 @@
+"""The annotated example of a model: every key, what it means, a value that is valid. Made from the model,
+so that it can never differ from what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+_WIDTH = 100
+
+
+def render_example(model: type[BaseModel], indent: int = 0) -> str:
+    """YAML text with a comment above each key: its French name, its meaning, whether it may be left out."""
+    return "".join(_render_fields(model, indent))
+
+
+def _render_fields(model: type[BaseModel], indent: int) -> Iterator[str]:
+    pad = " " * indent
+    for name, info in model.model_fields.items():
+        yield f"{pad}# {_describe(info)}\n"
+        nested = find_model(info)
+        if nested is not None:
+            yield f"{pad}{name}:\n"
+            yield from _render_fields(nested, indent + 2)
+        else:
+            text = yaml.safe_dump({name: _find_value(info)}, allow_unicode=True, default_flow_style=None, width=_WIDTH)
+            yield f"{pad}{text}"
+
+
+def find_model(info: FieldInfo) -> type[BaseModel] | None:
+    """The model a field holds, if it holds one (`X` or `X | None`)."""
+    options = getattr(info.annotation, "__args__", (info.annotation,))
+    return next((t for t in options if isinstance(t, type) and issubclass(t, BaseModel)), None)
+
+
+def _describe(info: FieldInfo) -> str:
+    title = f"{info.title}. " if info.title else ""
+    if info.is_required():
+        need = "Required."
+    elif info.default in (None, (), "") or isinstance(info.default, BaseModel):
+        need = "Optional."
+    else:
+        need = f"Default: {_plain(info.default)}."
+    return f"{title}{info.description or ''} {need}".strip()
+
+
+def _find_value(info: FieldInfo) -> Any:
+    if info.examples:
+        return _plain(info.examples[0])
+    default = info.default
+    return None if default is PydanticUndefined else _plain(default)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "human_readable"):
+        return value.human_readable(separator="")
+    return getattr(value, "value", list(value) if isinstance(value, tuple) else value)

@@ -1,0 +1,57 @@
+"""Rules that need more than one file to check: who owns a domain, which towns are members, reserved names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from socle.errors import Problem
+from socle.load.inputs import Inputs
+from socle.load.yaml_source import Key
+from socle.model.domains import render_domain
+from socle.model.service import SiteOptions
+
+
+def make_domain(options: SiteOptions, association: str, platform_domain: str) -> str:
+    """The address of a site: its own domain, else the identifier under the platform's."""
+    return options.domain or f"{association}.{platform_domain}"
+
+
+def find_problems(inputs: Inputs) -> list[Problem]:
+    """What is wrong between the files: all of it, each with its file and line."""
+    return [*_find_towns(inputs), *_find_reserved(inputs), *_find_domains(inputs)]
+
+
+def _find_towns(inputs: Inputs) -> Iterator[Problem]:
+    towns = inputs.platform.towns
+    for identifier, request in inputs.requests.items():
+        if request.town not in towns:
+            known = ", ".join(f"{code} ({name})" for code, name in sorted(towns.items()))
+            source = inputs.sources[identifier]
+            yield source.problem(("town",), f"expected a member town, found {request.town}", f"member towns: {known}")
+
+
+def _find_reserved(inputs: Inputs) -> Iterator[Problem]:
+    for identifier in sorted(set(inputs.platform.reserved) & set(inputs.requests)):
+        yield inputs.sources[identifier].problem(
+            (), f"expected another identifier: {identifier} is reserved in platform.yml", "rename the file"
+        )
+
+
+def _find_domains(inputs: Inputs) -> Iterator[Problem]:
+    """Each domain once, in all its spellings (cases B2 and B8): file order never decides a winner."""
+    owners: dict[str, tuple[str, Key]] = {inputs.platform.domain: ("", ())}
+    for identifier, request in inputs.requests.items():
+        for service, options in request.wanted().items():
+            here: Key = ("services", service)
+            names = [(make_domain(options, identifier, inputs.platform.domain), (*here, "domain"))]
+            names += [(name, (*here, "redirects", index)) for index, name in enumerate(options.redirects)]
+            for name, key in names:
+                if (owner := owners.setdefault(name, (identifier, key))) != (identifier, key):
+                    yield _make_claimed_twice(inputs, identifier, key, name, owner)
+
+
+def _make_claimed_twice(inputs: Inputs, identifier: str, key: Key, name: str, owner: tuple[str, Key]) -> Problem:
+    other, other_key = owner
+    place = f"{inputs.sources[other].path}:{inputs.sources[other].line(other_key)}" if other else "platform.yml"
+    expected = f"expected a domain nobody else has: {render_domain(name)} is claimed by {place}"
+    return inputs.sources[identifier].problem(key, expected, "only one site can answer there: change one of the two")

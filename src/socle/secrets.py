@@ -1,0 +1,110 @@
+"""Secrets: one age-encrypted file per association, in the state folder, outside git.
+
+Recipients are the operators and an escrow key. The escrow key's private half is shown once, by
+`socle secrets escrow`, and never written on the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets as random
+import string
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pyrage
+from pyrage import x25519
+
+from socle.errors import Problem, Refused, SocleError
+from socle.files import run_write
+from socle.model.plan import Site
+from socle.model.service import Secret
+
+_ALPHABET = string.ascii_letters + string.digits
+SiteSecrets = dict[str, dict[str, str]]
+
+
+class SecretStore:
+    """The secrets of an environment. Values leave it only through `site`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._cache: dict[str, SiteSecrets] = {}
+
+    @property
+    def _identity_path(self) -> Path:
+        return self._folder / "operator.key"
+
+    @property
+    def _recipients_path(self) -> Path:
+        return self._folder / "recipients.txt"
+
+    def run_create(self) -> None:
+        """Make the operator's key if there is none. What is encrypted stays readable: a key is never replaced."""
+        if self._identity_path.exists():
+            return
+        if list(self._folder.glob("*.age")):
+            remedy = "bring it back from the platform's backup; a new key could not read the secrets that exist"
+            raise Refused([Problem(str(self._identity_path), 0, "", "expected the operator's key", remedy)])
+        identity = x25519.Identity.generate()
+        run_write(self._recipients_path, f"operator {identity.to_public()}\n".encode())
+        run_write(self._identity_path, f"{identity}\n".encode())
+
+    def has_escrow(self) -> bool:
+        """Whether an escrow key can read the secrets too."""
+        return any(name == "escrow" for name, _ in self._load_recipients())
+
+    def run_escrow(self) -> str:
+        """Make an escrow key, let it read every secret, and return its private half: it is kept nowhere."""
+        identity = x25519.Identity.generate()
+        kept = [(name, key) for name, key in self._load_recipients() if name != "escrow"]
+        lines = [*kept, ("escrow", str(identity.to_public()))]
+        run_write(self._recipients_path, "".join(f"{name} {key}\n" for name, key in lines).encode())
+        for path in sorted(self._folder.glob("*.age")):
+            self._run_save(path.stem, self._load(path.stem))
+        return str(identity)
+
+    def run_ensure(self, association: str, site: str, declared: Iterable[Secret]) -> bool:
+        """Generate what a site's service declares and is not there yet. What exists is never changed."""
+        known = self._load(association)
+        values = dict(known.get(site, {}))
+        missing = [secret for secret in declared if secret.name not in values]
+        if not missing:
+            return False
+        for secret in missing:
+            values[secret.name] = "".join(random.choice(_ALPHABET) for _ in range(secret.length))
+        self._run_save(association, {**known, site: values})
+        return True
+
+    def site(self, site: Site) -> Mapping[str, str]:
+        """The secrets of a site, by declared name. Raises SocleError when one is missing."""
+        values = self._load(site.association).get(site.name, {})
+        missing = sorted(set(site.secrets) - set(values))
+        if missing:
+            raise SocleError(f"{site.name}: no {', '.join(missing)} in its secrets", "run: socle request accept")
+        return values
+
+    def _load_recipients(self) -> list[tuple[str, str]]:
+        lines = self._recipients_path.read_text().splitlines()
+        return [(name, key) for name, _, key in (line.partition(" ") for line in lines) if key]
+
+    def _load(self, association: str) -> SiteSecrets:
+        if association not in self._cache:
+            path = self._folder / f"{association}.age"
+            self._cache[association] = self._decrypt(path) if path.exists() else {}
+        return self._cache[association]
+
+    def _decrypt(self, path: Path) -> SiteSecrets:
+        identity = x25519.Identity.from_str(self._identity_path.read_text().strip())
+        try:
+            return dict(json.loads(pyrage.decrypt(path.read_bytes(), [identity])))
+        except pyrage.DecryptError:
+            raise SocleError(
+                f"{path.name} cannot be read with the operator's key", "bring back the right key"
+            ) from None
+
+    def _run_save(self, association: str, values: SiteSecrets) -> None:
+        recipients = [x25519.Recipient.from_str(key) for _, key in self._load_recipients()]
+        text = json.dumps(values, sort_keys=True).encode()
+        run_write(self._folder / f"{association}.age", pyrage.encrypt(text, recipients))
+        self._cache[association] = values
