@@ -6,7 +6,7 @@ nobody's terminal. Everything is safe to repeat, also after every process of the
 
 from __future__ import annotations
 
-import os
+import contextlib
 import resource
 import subprocess
 import time
@@ -96,9 +96,7 @@ def _sysctl_path(name: str) -> Path:
 
 def load_limits() -> dict[str, int]:
     """The present values of the limits that this kernel has."""
-    return {
-        name: int(_sysctl_path(name).read_text()) for name in LIMITS if _sysctl_path(name).is_file()
-    }
+    return {name: int(_sysctl_path(name).read_text()) for name in LIMITS if _sysctl_path(name).is_file()}
 
 
 def load_has_systemd() -> bool:
@@ -112,12 +110,12 @@ def load_daemons() -> list[int]:
     Monitors and helpers of containers carry the name of the daemon too: they have another first argument.
     Daemons inside containers, or of a test's namespace, are not ours.
     """
-    ours = os.readlink("/proc/self/ns/mnt")
+    ours = Path("/proc/self/ns/mnt").readlink()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             arguments = (folder / "cmdline").read_bytes().split(b"\0")
-            if is_daemon(arguments) and os.readlink(folder / "ns/mnt") == ours:
+            if is_daemon(arguments) and (folder / "ns/mnt").readlink() == ours:
                 found.append(int(folder.name))
         except OSError:
             continue
@@ -234,10 +232,8 @@ def _run_detached(command: list[str], environment: dict[str, str], log: Path) ->
 
 def _raise_open_files() -> None:
     """Containers share the daemon's limit. Where it may not be raised, the present one has to do."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
-    except (OSError, ValueError):
-        pass
 
 
 def _run_wait() -> str:

@@ -37,6 +37,8 @@ _RELEASES = {"trixie": "13", "bookworm": "12"}
 # What the build machine or the build itself leaves behind, and what each host gets on its own at creation.
 _REMOVED = (
     *("etc/hostname", "etc/ssh/ssh_host_*", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed"),
+    # Speed-ups of the build that a host must not keep: it has data to lose.
+    *("etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/apt/apt.conf.d/99mmdebstrap"),
     *("var/log/*.log", "var/log/apt/*", "var/cache/ldconfig/aux-cache", "var/lib/apt/lists/*_*"),
 )
 _TEMPLATES = {
@@ -84,7 +86,7 @@ class ImageInfo:
 def make_hooks() -> tuple[str, ...]:
     """Shell lines that mmdebstrap runs at the end; "$1" is the image's root folder."""
     return (
-        "cd \"$1\" && rm -rf " + " ".join(_REMOVED),
+        'cd "$1" && rm -rf ' + " ".join(_REMOVED),
         # Empty, not missing: each host makes its own, without the rites of a first boot.
         ': >"$1/etc/machine-id"',
         # Host keys are made by the engine and pushed at creation; others would be trusted by nobody.
@@ -200,12 +202,18 @@ def run_image(recipe: Recipe | None = None, *, images: Path = IMAGES) -> ImageIn
     try:
         with filelock.FileLock(images / ".lock", timeout=1200):
             info = load_info(recipe, images)
-            if info is None or not is_fresh(info, datetime.date.today()):
+            if info is None or not is_fresh(info, _load_today()):
                 info = _run_rebuild(recipe, images, info)
             _run_import(recipe, info, images)
             return info
     except filelock.Timeout:
-        raise Unreachable("another run has been building the image for 20 minutes", f"look who holds {images}/.lock") from None
+        raise Unreachable(
+            "another run has been building the image for 20 minutes", f"look who holds {images}/.lock"
+        ) from None
+
+
+def _load_today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
 
 
 def _run_rebuild(recipe: Recipe, images: Path, old: ImageInfo | None) -> ImageInfo:
@@ -247,7 +255,7 @@ def _load_packages(tar: Path) -> dict[str, str]:
 
 def _run_keep(recipe: Recipe, images: Path, folder: Path, packages: dict[str, str]) -> ImageInfo:
     """Move what was built to its place; the record comes last, so that what it names is whole."""
-    built = datetime.date.today().isoformat()
+    built = _load_today().isoformat()
     metadata, rootfs = _files(recipe, images)
     record = images / f"{recipe.alias}.json"
     record.unlink(missing_ok=True)

@@ -96,8 +96,7 @@ def _make_unique(sources: list[Source]) -> list[Source]:
 def render_deb822(sources: list[Source], suites: list[str]) -> str:
     """Renders stanzas that read the given suites from the places of the given sources."""
     return "\n".join(
-        f"Types: deb\nURIs: {source.uri}\nSuites: {' '.join(suites)}\nComponents: main\n"
-        f"Signed-By: {source.signed_by}\n"
+        f"Types: deb\nURIs: {source.uri}\nSuites: {' '.join(suites)}\nComponents: main\nSigned-By: {source.signed_by}\n"
         for source in sources
     )
 
@@ -126,6 +125,6 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["backports"]:
         sys.exit("usage: sources.py backports")
     try:
-        print(render_backports(load_sources()), end="")
+        sys.stdout.write(render_backports(load_sources()))
     except LookupError as error:
         sys.exit(str(error))
