@@ -39,8 +39,10 @@ def locked(state: Path, command: str, say: Callable[[str], None]) -> Iterator[No
             raise _make_refusal(path, _load_note(handle), "wait for it to end") from None
         _clear_stale(path, _load_note(handle), say)
         _run_note(handle, _make_note(command))
-        yield
-        _run_note(handle, {})
+        try:
+            yield
+        finally:
+            _run_note(handle, {})
     finally:
         os.close(handle)
 

@@ -1,0 +1,97 @@
+"""socle lab: the whole platform on this machine, the outside world included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from socle.cli.apply import run_apply
+from socle.cli.common import Session, is_interactive, make_changes_data, render_changes, verb
+from socle.errors import Exit, Problem, Refused
+from socle.lab.down import run_down
+from socle.lab.status import load_status
+from socle.lab.up import run_world
+from socle.model.domains import render_domain
+from socle.model.plan import Plan
+from socle.runs.lock import locked
+
+
+def register(group: click.Group) -> None:
+    """Add the group and its verbs."""
+
+    @group.group()
+    def lab() -> None:
+        """The whole platform on this machine: up, status, down."""
+
+    @verb(lab, "up", example="socle lab up", codes=(Exit.PARTIAL, Exit.REFUSED, Exit.UNREACHABLE))
+    def up(session: Session) -> Exit:
+        """Start the lab and bring it to what the requests say. Run again at any time: it completes what is missing."""
+        _check_lab(session)
+        session.workspace.run_prepare()
+        with locked(session.workspace.state, "lab up", session.talk.say):
+            context = run_world(session)
+            changes = run_apply(context)
+        session.show(make_changes_data(changes), lambda: render_changes(changes))
+        _show_end(session, context.plan)
+        return Exit.DONE
+
+    @verb(lab, "status", example="socle lab status --json", codes=(Exit.UNREACHABLE,))
+    def status(session: Session) -> Exit:
+        """Show the lab's hosts: state, addresses, memory in use."""
+        rows = load_status(session.workspace)
+
+        def render() -> Table:
+            table = Table("host", "state", "address", "memory", box=None, pad_edge=False)
+            for row in rows:
+                table.add_row(*(Text(str(row[key])) for key in ("name", "state", "address", "memory")))
+            return table
+
+        session.show({"hosts": rows}, render)
+        session.next("socle plan", "socle lab up")
+        return Exit.DONE
+
+    @verb(lab, "down", example="socle lab down --all --yes", codes=(Exit.REFUSED, Exit.UNREACHABLE))
+    @click.option("--all", "everything", is_flag=True, help="Data too: volumes, secrets, state. There is no way back.")
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    def down(session: Session, everything: bool, yes: bool) -> Exit:
+        """Remove the lab's hosts. Volumes and secrets stay, unless --all; asks first."""
+        _check_lab(session)
+        what = "hosts, volumes, secrets and state" if everything else "hosts (data is kept)"
+        _ask(f"Remove the {what} of {session.workspace.name}?", yes)
+        session.workspace.run_prepare()
+        with locked(session.workspace.state, "lab down", session.talk.say):
+            removed = run_down(session.workspace, session.talk, everything)
+        session.show({"removed": removed}, lambda: Text("\n".join(removed) or "Nothing to remove."))
+        session.next("socle lab up")
+        return Exit.DONE
+
+
+def _check_lab(session: Session) -> None:
+    platform = session.inputs().platform
+    if not platform.lab:
+        name = f"inventories/{session.workspace.environment}/platform.yml"
+        raise Refused([Problem(name, 0, "lab", "expected lab: true", "use socle apply: this is not a lab")])
+
+
+def _ask(question: str, yes: bool) -> None:
+    if yes:
+        return
+    if not is_interactive():
+        raise Refused([Problem("--yes", 0, "", "expected a person to answer", "add --yes if you are sure")])
+    click.confirm(question, abort=True, err=True)
+
+
+def _show_end(session: Session, plan: Plan) -> None:
+    """The sites, how to open them, what to do next."""
+    say: Any = session.talk.say
+    say("\nSites (their names resolve, and their certificates are verified, on the host `outside`):")
+    for site in plan.sites:
+        say(f"  {site.name:34} https://{render_domain(site.domain)}/")
+    config = session.workspace.ssh / "config"
+    example = plan.sites[0].domain if plan.sites else plan.domain
+    say(f"\nOpen one:   ssh -F {config} outside curl -sI https://{example}/")
+    say("Sign in:    .venv/bin/socle login SITE")
+    session.next("socle plan", "socle lab status", "socle request new NAME --town CODE", "socle lab down")

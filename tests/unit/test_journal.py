@@ -1,0 +1,51 @@
+"""The journal says who changed what; a kill in the middle of a line costs that line only."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from socle.runs.journal import load_commit, load_journal, recorded
+
+
+def make_repository(folder: Path) -> None:
+    for arguments in (
+        ["init", "-q"],
+        ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "--allow-empty", "-m", "x"],
+    ):
+        subprocess.run(["git", "-C", str(folder), *arguments], check=True)
+
+
+def test_a_run_is_recorded_from_start_to_end(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    make_repository(root)
+    with recorded(tmp_path, root, "apply", "d1gest") as entry:
+        entry.changes = 3
+    started, ended = load_journal(tmp_path)
+    assert started["commit"] == load_commit(root)[0]
+    assert (started["dirty"], started["plan"], started["command"]) == (False, "d1gest", "apply")
+    assert (ended["run"], ended["result"], ended["changes"]) == (started["run"], "done", 3)
+    assert (tmp_path / "journal.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_dirty_repository_is_said(tmp_path: Path) -> None:
+    make_repository(tmp_path)
+    (tmp_path / "new").touch()
+    assert load_commit(tmp_path)[1] is True
+
+
+def test_a_failure_is_recorded_without_its_message(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="s3cret"), recorded(tmp_path, tmp_path, "apply", ""):
+        raise ValueError("s3cret")
+    assert [event.get("result") for event in load_journal(tmp_path)] == [None, "failed: ValueError"]
+    assert "s3cret" not in (tmp_path / "journal.jsonl").read_text()
+
+
+def test_a_cut_line_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").write_text('{"event": "sta')
+    with recorded(tmp_path, tmp_path, "apply", ""):
+        pass
+    assert [event["event"] for event in load_journal(tmp_path)] == ["started", "ended"]
