@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gevent.threadpool import ThreadPool  # type: ignore[import-untyped]
+from paramiko import SSHException
 from pyinfra.api.config import Config
 from pyinfra.api.connect import connect_all
 from pyinfra.api.exceptions import PyinfraError
@@ -26,7 +27,7 @@ from pyinfra.api.state import BaseStateCallback, State
 from pyinfra.connectors.sshuserclient import client as pyinfra_ssh
 from pyinfra.context import ctx_host, ctx_state
 
-from socle.errors import Unreachable
+from socle.errors import SocleError, Unreachable
 from socle.load.workspace import Workspace
 from socle.runs.process import die_with_parent
 from socle.runs.talk import Talk
@@ -101,8 +102,14 @@ def make_inventory(workspace: Workspace, names: Sequence[str]) -> Inventory:
     return Inventory((list(dict.fromkeys(names)), data))  # type: ignore[no-untyped-call]
 
 
+class Remote(State):
+    """pyinfra's State, and what pyinfra said while it was used."""
+
+    heard: Chatter
+
+
 @contextmanager
-def connected(workspace: Workspace, names: Sequence[str], talk: Talk | None = None) -> Iterator[State]:
+def connected(workspace: Workspace, names: Sequence[str], talk: Talk | None = None) -> Iterator[Remote]:
     """A pyinfra State connected to `names`, in parallel. Facts and operations then run on all of them.
 
     Raises Unreachable naming every host that did not answer; nothing has run on the others then.
@@ -111,9 +118,9 @@ def connected(workspace: Workspace, names: Sequence[str], talk: Talk | None = No
     pyinfra_ssh.get_ssh_config.cache.clear()
     pyinfra_ssh.get_host_keys.cache.clear()
     config = Config(CONNECT_TIMEOUT=CONNECT_TIMEOUT)  # type: ignore[no-untyped-call]
-    state = State(make_inventory(workspace, names), config)
+    state = Remote(make_inventory(workspace, names), config)
     state.pool = ThreadPool(min(_MAX_PARALLEL, max(1, len(state.inventory))))
-    with chatter(talk), ctx_state.use(state):
+    with chatter(talk) as state.heard, ctx_state.use(state):
         try:
             _run_connect(state)
             yield state
@@ -189,3 +196,28 @@ def run_ssh(
     if result.returncode == 255:  # ssh(1): its own errors
         raise Unreachable(f"cannot reach {host} over SSH: {result.stderr.decode(errors='replace').strip()}")
     return result
+
+
+class OperationFailed(SocleError):
+    """An operation failed on a host. The message says which, and what the host answered."""
+
+
+@contextmanager
+def working_on(state: Remote, name: str) -> Iterator[Host]:
+    """Operations called inside run at once on the host `name`, in the order in which they are called.
+
+    So they may loop and branch on facts: there is no second phase in which pyinfra would order them by line
+    number, and mix hosts whose loops differ. Raises OperationFailed.
+    """
+    host: Host = state.inventory.get_host(name)
+    state.is_executing = True
+    state.check_for_changes = False
+    # Hosts do not share operations: each has a first position of its own.
+    host.loop_position = [sorted(state.inventory.hosts).index(name)]
+    ctx_host.set(host)
+    try:
+        yield host
+    except (PyinfraError, OSError, SSHException) as error:
+        raise OperationFailed(f"{name}: {state.heard.errors_of(name) or error}") from None
+    finally:
+        ctx_host.reset()

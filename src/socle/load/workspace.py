@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from socle.errors import InvalidInput, Problem
+from socle.files import run_write
 
 STATE_HOME = Path("/var/lib/socle")
 _MARK_LENGTH = 4
@@ -68,6 +69,8 @@ class Workspace:
         for folder in (self.state, self.ssh, self.secrets, self.logs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
+        # By this the doctor finds the states of clones that are gone.
+        run_write(self.state / "clone", f"{self.root}\n".encode())
 
 
 def find_root(start: Path) -> Path:
