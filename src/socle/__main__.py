@@ -1,0 +1,5 @@
+"""`python -m socle`."""
+
+from socle.cli.main import main
+
+main()

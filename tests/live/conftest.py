@@ -1,0 +1,49 @@
+"""Live tests share one environment, built once through the command line; destructive ones go back to its snapshots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.live.environment import REPOSITORY, Lab, is_kept
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/live/" in str(item.path):
+            item.add_marker(pytest.mark.live)
+
+
+@pytest.fixture(scope="session")
+def built() -> Iterator[Lab]:
+    """The environment, as `socle lab up` makes it. What a killed run left is removed first, unless kept."""
+    if os.geteuid() != 0:
+        pytest.skip("live tests make hosts: they need root")
+    lab = Lab(REPOSITORY / ".live" / "test")
+    if lab.root.exists() and is_kept():
+        lab.run_restore()
+        yield lab
+        return
+    lab.write_repository()
+    lab.socle("lab", "down", "--all", "--yes")
+    lab.write_repository()
+    lab.socle("lab", "up")
+    lab.run_save()
+    yield lab
+    if not is_kept():
+        lab.socle("lab", "down", "--all", "--yes")
+
+
+@pytest.fixture
+def lab(built: Lab) -> Lab:
+    """The built environment, for tests that leave it as they found it."""
+    return built
+
+
+@pytest.fixture
+def scratch(built: Lab) -> Iterator[Lab]:
+    """The built environment, for tests that change it: it goes back to its snapshots afterwards."""
+    yield built
+    built.run_restore()
