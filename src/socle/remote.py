@@ -13,7 +13,7 @@ import logging
 import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from gevent.threadpool import ThreadPool  # type: ignore[import-untyped]
@@ -45,7 +45,7 @@ class _Failures(BaseStateCallback):
     def __init__(self) -> None:
         self.errors: dict[str, str] = {}
 
-    def host_connect_error(self, state: State, host: Host, error: Exception) -> None:  # type: ignore[override]
+    def host_connect_error(self, state: State, host: Host, error: Exception) -> None:  # type: ignore[override]  # noqa: ARG002
         self.errors[host.name] = str(error)
 
 
@@ -136,10 +136,8 @@ def _run_connect(state: State) -> None:
         return
     failures = _Failures()
     state.add_callback_handler(failures)  # type: ignore[no-untyped-call]
-    try:
+    with suppress(PyinfraError):  # "No hosts remaining!": the callback knows why
         connect_all(state)
-    except PyinfraError:  # "No hosts remaining!": the callback knows why
-        pass
     lost = sorted(host.name for host in state.inventory if not host.connected)
     if lost:
         reasons = "; ".join(f"{name}: {failures.errors.get(name, 'no answer')}" for name in lost)
@@ -214,7 +212,7 @@ def working_on(state: Remote, name: str) -> Iterator[Host]:
     state.check_for_changes = False
     # Hosts do not share operations: each has a first position of its own.
     host.loop_position = [sorted(state.inventory.hosts).index(name)]
-    ctx_host.set(host)
+    ctx_host.set(host)  # type: ignore[no-untyped-call]
     try:
         yield host
     except (PyinfraError, OSError, SSHException) as error:
