@@ -1,0 +1,36 @@
+"""The edge's files, as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+ROOT = "/etc/caddy/acme-root.pem"
+_TEMPLATES = Environment(  # noqa: S701 - configuration files; the pages hold no values from outside
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+    trim_blocks=True,
+)
+_PAGES = {
+    "unavailable": (
+        "Site momentanément indisponible",
+        "Ce site ne répond pas pour le moment. Merci de réessayer dans quelques minutes.",
+    ),
+    "large": ("Fichier trop volumineux", "Un envoi ne peut dépasser 64 Mio."),
+    "unknown": ("Adresse inconnue", "Aucun site n’est servi à cette adresse."),
+}
+
+
+def render(template: str, **values: object) -> str:
+    """A file of templates/ with its values, all of which must be given."""
+    return _TEMPLATES.get_template(template).render(**values)
+
+
+def render_caddyfile(directory: str, own_root: bool) -> str:
+    """Caddy's main file. `own_root`: the authority is trusted by the certificate at ROOT, not by the system's."""
+    pages = {
+        name: render("page.html", title=title, text=text).strip() for name, (title, text) in _PAGES.items()
+    }
+    return render("Caddyfile", directory=directory, root=ROOT if own_root else "", **pages)
