@@ -18,12 +18,11 @@ from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.provider.experimental.server import main as serve
 
 from socle.errors import Exit, SocleError
-from socle.incus.connect import open_client
+from socle.incus.connect import Reach, open_client
 from socle.incus.kinds import Kind, State, check_growth, find_differences, restrict_config
 from socle.incus.listing import Cache
 from socle.incus.records import DnsServer
 from socle.incus.registry import make_kinds
-from socle.model.platform import IncusSettings
 
 VERSION = "0.1.0"
 
@@ -67,12 +66,12 @@ class Backend:
     def kinds(self) -> dict[str, Kind]:
         """Kinds by type name."""
         config, environment = self._config, self._config["environment"]
-        client = open_client(self._make_settings(), Path(), config["project"])
+        client = open_client(self._make_reach(), Path(), config["project"])
         return make_kinds(client, Cache(client), environment, self._make_dns())
 
-    def _make_settings(self) -> IncusSettings:
+    def _make_reach(self) -> Reach:
         names = ("url", "certificate", "key", "server_certificate", "pool")
-        return IncusSettings(**{name: self._config[name] for name in names if name in self._config})
+        return Reach(**{name: self._config[name] for name in names if name in self._config})
 
     def _make_dns(self) -> DnsServer | None:
         address = self._config.get("dns_server")

@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
 from socle.errors import InvalidInput, Problem
 from socle.incus.client import CALL_SECONDS, IncusClient
-from socle.model.platform import IncusSettings
 
 SOCKET = Path("/var/lib/incus/unix.socket")
 _CONNECT_SECONDS = 5.0
 
 
-def make_paths(settings: IncusSettings, state: Path) -> dict[str, str]:
+class Settings(Protocol):
+    """How to reach Incus: `incus` of platform.yml."""
+
+    @property
+    def url(self) -> str | None: ...
+    @property
+    def certificate(self) -> str | None: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def server_certificate(self) -> str | None: ...
+    @property
+    def pool(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The same as plain data. The provider starts once per stack: loading the models would double its start."""
+
+    url: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    server_certificate: str | None = None
+    pool: str = "socle"
+
+
+def make_paths(settings: Settings, state: Path) -> dict[str, str]:
     """The settings with the paths of certificates made absolute: those of the state folder."""
     names = {
         "certificate": settings.certificate,
@@ -26,7 +53,7 @@ def make_paths(settings: IncusSettings, state: Path) -> dict[str, str]:
     return paths if settings.url else {}
 
 
-def open_client(settings: IncusSettings, state: Path, project: str) -> IncusClient:
+def open_client(settings: Settings, state: Path, project: str) -> IncusClient:
     """A client for `project`. Raises InvalidInput when a certificate cannot be read. Sends nothing yet."""
     timeout = httpx.Timeout(CALL_SECONDS, connect=_CONNECT_SECONDS)
     if settings.url is None:

@@ -7,18 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from socle.incus.client import IncusClient, IncusError, Json, NotFound
-from socle.model.base import Model
 
 _FORBIDDEN = 403
-
-
-class Listing(Model):
-    """Objects by name, as Incus tells them."""
-
-    instances: dict[str, Json]
-    volumes: dict[str, Json]
-    networks: dict[str, Json]
-    acls: dict[str, Json]
 
 
 class Cache:
@@ -70,11 +60,3 @@ def _list_or_nothing(call: Callable[[], list[Any]]) -> list[Any]:
                 f"{error}: the client certificate must be for this project and for `default`", 403
             ) from None
         raise
-
-
-def load_listing(client: IncusClient) -> Listing:
-    """Everything, by four calls."""
-    cache = Cache(client)
-    return Listing(
-        instances=cache.instances(), volumes=cache.volumes(), networks=cache.networks(), acls=cache.acls()
-    )

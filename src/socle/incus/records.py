@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dns.exception
 import dns.message
@@ -27,7 +27,9 @@ import dns.zone
 
 from socle.errors import Problem, Refused, SocleError, Unreachable
 from socle.incus.kinds import State
-from socle.model.plan import Record
+
+if TYPE_CHECKING:
+    from socle.model.plan import Record
 
 REGISTRY = "_socle"
 _SECONDS = 10.0
