@@ -1,0 +1,211 @@
+"""One run of changes over all the sites of a payload, kind by kind."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from socle.sites.agent.files import load_mounts, lstat
+from socle.sites.agent.index import load_indexes, new_index, save_index, sync_disk
+from socle.sites.agent.making import MAKE, REMOVE, Wire
+from socle.sites.agent.programs import Failed, last_lines, run
+from socle.sites.agent.reading import read_state, read_units
+from socle.sites.agent.shared import Item, Shared
+
+ORDER = ("user", "directory", "file", "link", "database", "grant")
+UNITS = "/etc/systemd/system/"
+
+
+class Apply:
+    """One run over the sites of a payload. `errors` says which site failed, and why."""
+
+    def __init__(self, payload: dict[str, Any]) -> None:
+        self.sites: dict[str, dict[str, Any]] = payload["sites"]
+        self.indexes = load_indexes()
+        self.errors: dict[str, str] = {}
+        self.unsure: dict[str, list[str]] = {}
+
+    def fail(self, site: str, where: str, error: object) -> None:
+        self.errors.setdefault(site, f"{where}: {error}")
+
+    def attempt(self, site: str, key: str, action: Callable[[], None]) -> None:
+        """Do one thing for one site, unless the site has failed."""
+        if site in self.errors:
+            return
+        try:
+            action()
+        except (Failed, KeyError) as error:
+            self.fail(site, key, error)
+        except OSError as error:
+            self.fail(site, key, error.strerror)
+
+    def wires(self, kind: str) -> Iterator[tuple[str, str, Wire]]:
+        """Site, name and wire of each resource of a kind that is to be made."""
+        for site, spec in self.sites.items():
+            for wire in spec["make"]:
+                found, _, name = wire["key"].partition(":")
+                if found == kind and site not in self.errors:
+                    yield site, name, wire
+
+    def removals(self, kind: str) -> Iterator[tuple[str, str]]:
+        for site, spec in self.sites.items():
+            for key in reversed(spec["remove"]):
+                found, _, name = key.partition(":")
+                if found == kind and site not in self.errors:
+                    yield site, name
+
+    def run(self) -> dict[str, Any]:
+        """Check, say what will be ours, remove, make, record."""
+        self.check_mounts()
+        self.check_foreign()
+        self.record_intent()
+        self.remove()
+        for kind in ORDER:
+            self.make(kind)
+        self.start_units()
+        self.make("step")
+        self.write_shared([(site, wire["key"], wire) for site, _, wire in self.wires("shared")])
+        self.record_done()
+        return {"errors": self.errors}
+
+    def check_mounts(self) -> None:
+        """A site whose volume is missing is not touched, and its bare mountpoint lets nobody write."""
+        mounts = load_mounts()
+        for site, spec in self.sites.items():
+            for path in spec["mounts"]:
+                if path in mounts:
+                    continue
+                self.fail(site, path, "the site's volume is not mounted")
+                if (info := lstat(path)) and stat.S_ISDIR(info.st_mode):
+                    os.chown(path, 0, 0)
+                    Path(path).chmod(0)
+
+    def check_foreign(self) -> None:
+        """What exists and is in no index is not ours. A volume is ours as a whole: it carries the marker."""
+        owners = {key: site for site, index in self.indexes.items() for key in index["keys"]}
+        unknown = {}
+        for site, spec in self.sites.items():
+            for wire in spec["make"]:
+                key = wire["key"]
+                if (owner := owners.setdefault(key, site)) != site:
+                    self.fail(site, key, f"belongs to {owner}")
+                elif key not in self.indexes.get(site, {}).get("keys", ()) and not in_volume(key, spec["mounts"]):
+                    unknown[key] = (site, wire)
+        for key, state in read_state(unknown).items():
+            site, wire = unknown[key]
+            if state is not None and not _adopts(key, state, wire):
+                reason = state.get("unreadable") if isinstance(state, dict) else None
+                self.fail(site, key, reason or "exists and is not ours")
+
+    def record_intent(self) -> None:
+        """What will be ours, before any of it exists; units to restart and daemons to reload, before it is due."""
+        for site, spec in self.sites.items():
+            if site in self.errors:
+                continue
+            index = self.indexes.setdefault(site, new_index())
+            for wire in spec["make"]:
+                kind, _, name = wire["key"].partition(":")
+                if kind == "unit":
+                    index["units"].pop(name, None)
+                elif kind == "shared":
+                    index["shared"][wire["key"]] = {"reload": wire["reload"], "validate": wire["validate"]}
+            changed = [key for key in _touched(spec) if key in index["shared"]]
+            self.unsure[site] = list(index["pending"])
+            index["pending"] = sorted({*index["pending"], *(index["shared"][key]["reload"] for key in changed)})
+            index["keys"] = list(dict.fromkeys([*index["keys"], *spec["keys"]]))
+            index["stamp"] = ""
+            self.attempt(site, "index", partial(save_index, site, index))
+
+    def make(self, kind: str) -> None:
+        for site, name, wire in list(self.wires(kind)):
+            self.attempt(site, wire["key"], partial(MAKE[kind], name, wire))
+
+    def remove(self) -> None:
+        """What leads to a site goes first; what it stands on, last."""
+        self.write_shared([(site, f"shared:{name}", None) for site, name in self.removals("shared")])
+        for kind in ("unit", "grant", "link", "file", "directory"):
+            for site, name in list(self.removals(kind)):
+                self.attempt(site, f"{kind}:{name}", partial(REMOVE[kind], name))
+
+    def start_units(self) -> None:
+        """Enable and restart the units that need it, all by one call each."""
+        units = list(self.wires("unit"))
+        files = [name for spec in self.sites.values() for name in _names(spec) if name.startswith(UNITS)]
+        if not units and not files:
+            return
+        try:
+            states = run_units([name for _, name, _ in units])
+        except Failed as error:
+            for site, name, _ in units:
+                self.fail(site, f"unit:{name}", error)
+            return
+        for site, name, wire in units:
+            if all(states.get(name, {}).get(field) for field in ("enabled", "active")):
+                self.indexes[site]["units"][name] = wire["expected"]["digest"]
+            else:
+                self.fail(site, f"unit:{name}", f"does not run: {read_journal(name)}")
+
+    def write_shared(self, items: list[Item]) -> None:
+        """Write or remove files of shared daemons: one check and one reload for all of a daemon's."""
+        groups: dict[str, list[Item]] = {}
+        for item in items:
+            groups.setdefault(self.indexes[item[0]]["shared"][item[1]]["reload"], []).append(item)
+        for unit, group in groups.items():
+            site, key, _ = group[0]
+            validate = self.indexes[site]["shared"][key]["validate"]
+            unsure = [name for name, units in self.unsure.items() if unit in units]
+            Shared(unit, validate, self.attempt, self.fail, unsure).run(group)
+
+    def record_done(self) -> None:
+        """Stamps last, once everything is on the disk."""
+        sync_disk()
+        for site, spec in self.sites.items():
+            if site in self.errors:
+                continue
+            index, gone = self.indexes[site], set(spec["remove"])
+            keys = [key for key in index["keys"] if key not in gone]
+            index["keys"] = keys
+            index["shared"] = {key: value for key, value in index["shared"].items() if key in keys}
+            index["units"] = {name: value for name, value in index["units"].items() if f"unit:{name}" in keys}
+            index["pending"], index["stamp"] = [], spec["stamp"]
+            self.attempt(site, "index", partial(save_index, site, index))
+
+
+def _adopts(key: str, state: Any, wire: Wire) -> bool:
+    """A lost index finds its user, folders and finished steps again; a unit follows its file."""
+    kind = key.partition(":")[0]
+    return kind in ("unit", "step") or (kind in ("user", "directory") and bool(state == wire["expected"]))
+
+
+def _touched(spec: dict[str, Any]) -> list[str]:
+    return [*(wire["key"] for wire in spec["make"]), *spec["remove"]]
+
+
+def _names(spec: dict[str, Any]) -> list[str]:
+    return [key.partition(":")[2] for key in _touched(spec)]
+
+
+def in_volume(key: str, mounts: list[str]) -> bool:
+    """Whether a key names something on one of the volumes."""
+    name = key.partition(":")[2]
+    return any(name == mount or name.startswith(f"{mount}/") for mount in mounts)
+
+
+def run_units(names: list[str]) -> dict[str, dict[str, Any]]:
+    """Enable and restart units, and say how they are then."""
+    run(["systemctl", "daemon-reload"])
+    if not names:
+        return {}
+    run(["systemctl", "reset-failed", *names])
+    run(["systemctl", "enable", *names])
+    run(["systemctl", "restart", *names], timeout=300)
+    return read_units(names)
+
+
+def read_journal(unit: str) -> str:
+    result = run(["journalctl", "--unit", unit, "--lines", "3", "--output", "cat", "--no-pager"])
+    return last_lines(result.stdout) or "nothing in its journal"

@@ -1,0 +1,127 @@
+"""One round trip with the agent of each host, through pyinfra: a fact to read, an operation to apply.
+
+The agent and its payload go on standard input together. The object that carries them shows only its size,
+because pyinfra prints the arguments of facts and operations.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Generator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pyinfra.api.command import QuoteString, StringCommand
+from pyinfra.api.facts import FactBase, get_fact
+from pyinfra.api.operation import operation
+from pyinfra.context import ctx_host
+
+from socle.errors import SocleError
+from socle.remote import Remote, working_on
+
+# Modules come as [name, source] in the order in which they import each other.
+_BOOTSTRAP = """
+import base64, json, sys, types, zlib
+for name, source in json.loads(zlib.decompress(base64.b64decode(sys.stdin.readline()))):
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(source, name, "exec"), module.__dict__)
+module.main()
+"""
+_AGENT = ("programs", "files", "reading", "index", "making", "shared", "applying", "main")
+_LINE = 8192
+
+
+class AgentFailed(SocleError):
+    """The agent of a host could not do anything."""
+
+
+def _pack(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data)).decode()
+
+
+@cache
+def _agent() -> str:
+    folder, package = Path(__file__).parent / "agent", "socle.sites.agent"
+    empty = [[name, ""] for name in ("socle", "socle.sites", package)]
+    modules = [[f"{package}.{name}", (folder / f"{name}.py").read_text()] for name in _AGENT]
+    return _pack(json.dumps([*empty, *modules]).encode())
+
+
+class Payload:
+    """Text for a program's standard input that never shows itself. pyinfra reads it by `readlines`."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._text = _pack(json.dumps(data).encode())
+
+    def readlines(self) -> list[str]:
+        """The agent on one line, then its payload."""
+        cuts = range(0, len(self._text), _LINE)
+        return [f"{_agent()}\n", *(f"{self._text[cut : cut + _LINE]}\n" for cut in cuts)]
+
+    def __repr__(self) -> str:
+        return f"<{len(self._text)} characters>"
+
+
+def make_command() -> StringCommand:
+    """Python, isolated from its environment, running what comes on standard input."""
+    return StringCommand("python3", "-I", "-c", QuoteString(_BOOTSTRAP))
+
+
+def parse_answer(host: str, lines: Sequence[str], heard: str = "") -> dict[str, Any]:
+    """The agent's answer. Raises AgentFailed when there is none, or it says so."""
+    try:
+        answer: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode("".join(lines))))
+    except (ValueError, zlib.error):
+        raise AgentFailed(f"{host}: the agent of sites did not answer: {heard or 'no reason given'}") from None
+    if "failed" in answer:
+        raise AgentFailed(f"{host}: {answer['failed']}")
+    return answer
+
+
+class SitesState(FactBase[list[str]]):
+    """The state of all sites of a host, in one round trip."""
+
+    def command(self) -> StringCommand:
+        return make_command()
+
+    def process(self, output: list[str]) -> list[str]:
+        return output
+
+
+@operation(is_idempotent=False)
+def apply_sites(payload: Payload) -> Generator[StringCommand, None, None]:
+    """All changes to the sites of a host, in one round trip."""
+    command = make_command()
+    command.connector_arguments["_stdin"] = payload  # type: ignore[typeddict-item]
+    yield command
+
+
+def run_read(state: Remote, payloads: Mapping[str, Payload]) -> dict[str, dict[str, Any]]:
+    """What each host answers to `read`, all in parallel. Raises AgentFailed."""
+
+    def read(name: str) -> dict[str, Any]:
+        host = state.inventory.get_host(name)
+        with ctx_host.use(host):
+            lines = get_fact(state, host, SitesState, kwargs={"_stdin": payloads[name]})
+        return parse_answer(name, lines or [], state.heard.errors_of(name))
+
+    jobs = {name: state.pool.spawn(read, name) for name in payloads}
+    return {name: job.get() for name, job in jobs.items()}
+
+
+def run_apply(state: Remote, payloads: Mapping[str, Payload]) -> dict[str, dict[str, Any] | SocleError]:
+    """What each host answers to `apply`, all in parallel; the error of a host that could not do it."""
+
+    def apply(name: str) -> dict[str, Any] | SocleError:
+        try:
+            with working_on(state, name):
+                done = apply_sites(payload=payloads[name], name="Sites")
+            return parse_answer(name, done.stdout_lines, state.heard.errors_of(name))
+        except SocleError as error:
+            return error
+
+    jobs = {name: state.pool.spawn(apply, name) for name in payloads}
+    return {name: job.get() for name, job in jobs.items()}

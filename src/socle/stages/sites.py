@@ -1,0 +1,121 @@
+"""The sites stage: what exists because of associations, by difference.
+
+Per host, one round trip reads the state of all sites, one applies what differs. A site whose stamp is what
+is wanted is not read at all, unless the run is full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from socle.errors import PartlyDone, SocleError
+from socle.remote import Remote, connected
+from socle.sites.desired import Desired, make_desired
+from socle.sites.difference import SiteDifference, make_associations, make_difference, parse_seen
+from socle.sites.exchange import Payload, run_apply, run_read
+from socle.stages.base import Change, Context, StageName
+
+Differences = Mapping[str, tuple[SiteDifference, ...]]
+_FRONT = "edge"
+
+
+class SitesStage:
+    """Makes, mends and removes the sites of the plan on their hosts."""
+
+    name: StageName = "sites"
+
+    def preview(self, context: Context) -> Sequence[Change]:
+        """What `apply` would do. Hosts that do not exist yet have nothing. Raises Unreachable."""
+        desired = load_desired(context)
+        there = [name for name in desired if _is_known(context, name)]
+        with connected(context.workspace, there, context.talk) as state:
+            differences = load_differences(context, state, desired, there)
+        for name in desired.keys() - set(there):
+            differences[name] = make_difference(desired[name], {}, {})
+        return [change for name in desired for site in differences[name] for change in site.changes]
+
+    def apply(self, context: Context) -> Sequence[Change]:
+        """Do it. Raises PartlyDone naming each site that failed, when all the others are done."""
+        desired = load_desired(context)
+        with connected(context.workspace, list(desired), context.talk) as state:
+            differences = load_differences(context, state, desired, list(desired))
+            run = _Run(context, state)
+            for wave in make_waves(context, differences):
+                run.wave(wave)
+        if run.errors:
+            raise PartlyDone("\n".join(run.errors), "the other sites are done; mend and run again")
+        return run.done
+
+
+def load_desired(context: Context) -> Desired:
+    """What should exist on each host."""
+    plan = context.plan
+    return make_desired(plan, context.catalogue, {site.name: context.secrets.site(site) for site in plan.sites})
+
+
+def load_differences(
+    context: Context, state: Remote, desired: Desired, hosts: Sequence[str]
+) -> dict[str, tuple[SiteDifference, ...]]:
+    """What differs on each of `hosts`, by one round trip to each."""
+    payloads = {host: Payload(make_read(desired, host, context.full)) for host in hosts}
+    answers = run_read(state, payloads)
+    associations = make_associations(context.plan)
+    return {host: make_difference(desired[host], parse_seen(answers[host]), associations) for host in hosts}
+
+
+def make_read(desired: Desired, host: str, full: bool) -> dict[str, Any]:
+    """What to ask the agent of a host."""
+    sites = {name: {"stamp": site.stamp, "keys": site.keys} for name, site in desired[host].items()}
+    return {"mode": "read", "full": full, "sites": sites}
+
+
+def make_waves(context: Context, differences: Differences) -> Iterator[dict[str, tuple[SiteDifference, ...]]]:
+    """What is done at once, in order: what leads to a removed site is taken away first, what leads to a new
+    one comes last, when it works."""
+    front = {host.name for host in context.plan.role(_FRONT)}
+    gone = {host: tuple(site for site in differences[host] if site.gone) for host in front}
+    behind = {host: sites for host, sites in differences.items() if host not in front}
+    kept = {host: tuple(site for site in differences[host] if not site.gone) for host in front}
+    for wave in (gone, behind, kept):
+        yield {host: sites for host, sites in wave.items() if sites}
+
+
+class _Run:
+    """The waves of one run: what was done, and which sites failed so far."""
+
+    def __init__(self, context: Context, state: Remote) -> None:
+        self._context, self._state = context, state
+        self._failed: set[str] = set()
+        self.done: list[Change] = []
+        self.errors: list[str] = []
+
+    def wave(self, wave: Differences) -> None:
+        """Apply to several hosts at once. A site that failed before is left as it is."""
+        todo = {host: tuple(site for site in sites if site.site not in self._failed) for host, sites in wave.items()}
+        payloads = {host: Payload(make_apply(sites)) for host, sites in todo.items() if sites}
+        answers = run_apply(self._state, payloads) if payloads else {}
+        for host, answer in answers.items():
+            for site in todo[host]:
+                self._note(host, site, answer)
+
+    def _note(self, host: str, site: SiteDifference, answer: Mapping[str, Any] | SocleError) -> None:
+        error = str(answer) if isinstance(answer, SocleError) else answer["errors"].get(site.site)
+        if error:
+            self._failed.add(site.site)
+            self.errors.append(f"{site.site} on {host}: {error}")
+            return
+        self.done.extend(site.changes)
+        for change in site.changes:
+            self._context.talk.detail(f"  {host}: {change.action} {change.kind} {change.name}")
+
+
+def make_apply(sites: Sequence[SiteDifference]) -> dict[str, Any]:
+    """What to tell the agent of a host."""
+    return {"mode": "apply", "sites": {site.site: site.payload() for site in sites}}
+
+
+def _is_known(context: Context, host: str) -> bool:
+    """Whether the host was made: its address and key are in socle's ssh_config."""
+    config = context.workspace.ssh / "config"
+    return config.is_file() and f"Host {host}\n" in config.read_text()

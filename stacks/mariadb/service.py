@@ -1,0 +1,23 @@
+"""MariaDB: one server per web host, one database per site, reached by its local socket only."""
+
+from pydantic import ByteSize
+
+from socle.model.service import Kind, Service
+
+SERVICE = Service(
+    name="mariadb",
+    title="Bases de données",
+    purpose="A database per site, by local socket.",
+    kind=Kind.HOST,
+    role="web",
+    packages=("mariadb-server",),
+    paths=(
+        "/etc/mysql/mariadb.conf.d/60-socle.cnf",
+        "/etc/socle/quota",
+        "/etc/systemd/system/socle-database-quota.service",
+        "/usr/lib/socle/database-quota",
+    ),
+    units=("mariadb.service", "socle-database-quota.service"),
+    users=("mysql",),
+    memory=ByteSize(512 * 1024**2),
+)

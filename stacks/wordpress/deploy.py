@@ -1,0 +1,60 @@
+"""Installs WordPress's code, shared by all sites, and PHP, which each site runs by a unit of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyinfra.api.host import Host
+from pyinfra.operations import apt, files, systemd
+
+from socle.load.catalogue import load_module
+from socle.load.workspace import Workspace
+from socle.model.plan import Plan
+
+FOLDER = Path(__file__).parent
+_SERVICE = load_module(FOLDER / "service.py")
+_CODE = ("install.php", "login-link.php", "mu-plugins/socle.php")
+
+
+def deploy(_host: Host, _plan: Plan, _workspace: Workspace) -> None:
+    """Packages, the shared code of socle, and the timer of tasks."""
+    apt.packages(name="WordPress and PHP", packages=list(_SERVICE.SERVICE.packages), no_recommends=True)
+    # Debian's own pool would run as www-data, who may read the files of every site.
+    pool = f"php{_SERVICE.PHP}-fpm.service"
+    systemd.service(name="No common pool", service=pool, running=False, enabled=False)
+    for path in ("/etc/socle/php", "/usr/lib/socle", "/usr/share/socle/wordpress/mu-plugins"):
+        files.directory(name=f"Folder {path}", path=path, mode="755")
+    for name in _CODE:
+        files.put(
+            name=f"WordPress, {name}",
+            src=str(FOLDER / "php" / name),
+            dest=f"/usr/share/socle/wordpress/{name}",
+            mode="644",
+        )
+    files.put(
+        name="WordPress, what root does",
+        src=str(FOLDER / "host/wordpress"),
+        dest="/usr/lib/socle/wordpress",
+        mode="755",
+    )
+    _deploy_timer()
+
+
+def _deploy_timer() -> None:
+    changed = False
+    for name in ("socle-wordpress-cron.service", "socle-wordpress-cron.timer"):
+        unit = files.put(
+            name=f"WordPress, {name}",
+            src=str(FOLDER / "templates" / name),
+            dest=f"/etc/systemd/system/{name}",
+            mode="644",
+        )
+        changed = unit.did_change() or changed
+    systemd.service(
+        name="Tasks of sites run",
+        service="socle-wordpress-cron.timer",
+        running=True,
+        enabled=True,
+        restarted=changed,
+        daemon_reload=changed,
+    )

@@ -1,0 +1,66 @@
+<?php
+// Installs WordPress with the values on its input, in a staging database, then moves the tables.
+// Run by /usr/lib/socle/wordpress through the site's own pool. Values are data: nothing is built from them.
+
+set_error_handler(static function (int $level, string $message): bool {
+    error_log($message);
+    return true;
+});
+
+function socle_refuse(string $reason): never
+{
+    http_response_code(500);
+    exit($reason);
+}
+
+set_exception_handler(static fn (Throwable $error) => socle_refuse($error->getMessage()));
+$values = json_decode(file_get_contents('php://input'), true, 4, JSON_THROW_ON_ERROR);
+set_time_limit(240);
+define('DB_NAME', $values['staging']);
+define('WP_INSTALLING', true);
+
+// Pluggable: no sample content, no mail about it.
+function wp_new_blog_notification(): void
+{
+}
+
+require '/usr/share/wordpress/wp-load.php';
+require_once ABSPATH . 'wp-admin/includes/upgrade.php';
+
+// No loopback request to a site that is not reachable yet.
+add_filter('pre_http_request', static fn () => new WP_Error('offline', 'not during installation'));
+add_filter('pre_option_permalink_structure', static fn () => '/%postname%/');
+wp_install(
+    $values['title'],
+    $values['administrator'],
+    $values['administrator'] . '@' . $values['domain'],
+    true,
+    '',
+    wp_slash($values['password']),
+    'fr_FR'
+);
+remove_all_filters('pre_option_permalink_structure');
+
+update_option('blogdescription', $values['tagline']);
+update_option('siteurl', WP_SITEURL);
+update_option('home', WP_HOME);
+update_option('timezone_string', 'Europe/Paris');
+update_option('default_pingback_flag', '0');
+update_option('default_ping_status', 'closed');
+update_option('comment_moderation', '1');
+foreach (get_posts(['post_type' => ['post', 'page'], 'post_status' => 'any', 'numberposts' => -1]) as $post) {
+    wp_delete_post($post->ID, true);
+}
+update_option('wp_page_for_privacy_policy', '0');
+$wp_rewrite->set_permalink_structure('/%postname%/');
+flush_rewrite_rules(false);
+
+// One statement: all tables are there, or none.
+$moves = array_map(
+    static fn (string $table): string => sprintf('`%1$s`.`%3$s` TO `%2$s`.`%3$s`', DB_NAME, $values['database'], $table),
+    $wpdb->get_col('SHOW TABLES')
+);
+if ($wpdb->query('RENAME TABLE ' . implode(', ', $moves)) === false) {
+    socle_refuse('the tables cannot be moved: ' . $wpdb->last_error);
+}
+echo 'installed';
