@@ -17,13 +17,15 @@ die() {
   exit 2
 }
 
-# with_heartbeat TEXT COMMAND...: runs COMMAND, saying TEXT every 30 s so that long work is seen to live.
+# with_heartbeat TEXT LOG COMMAND...: runs COMMAND with its output added to LOG, saying TEXT every 30 s so that
+# long work is seen to live.
 with_heartbeat() {
-  local text=$1 worker ticker result=0
-  shift
-  "$@" &
+  local text=$1 log=$2 worker ticker result=0
+  shift 2
+  "$@" >>"$log" 2>&1 </dev/null &
   worker=$!
-  (while sleep 30 && kill -0 "$worker" 2>/dev/null; do say "$text"; done) &
+  # The sleep holds none of our outputs: whoever reads them must not wait for it.
+  (while sleep 30 &>/dev/null && kill -0 "$worker" 2>/dev/null; do say "$text"; done) &
   ticker=$!
   wait "$worker" || result=$?
   kill "$ticker" 2>/dev/null || true

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import httpx
 import pytest
 
-from socle.errors import Unreachable
+from socle.errors import SocleError, Unreachable
 from socle.lab import engine
 
 
@@ -98,9 +99,52 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Ha
 
 
 def test_a_running_engine_is_left_alone(daemon: type[_Handler], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_run_start", lambda: pytest.fail("started a second daemon"))
+    monkeypatch.setattr(engine, "_is_lxcfs_alive", lambda: True)
+    monkeypatch.setattr(engine, "_run_detached", lambda *_: pytest.fail("started a second daemon"))
     info = engine.run_engine()
     assert (info.version, info.started, info.raised) == ("6.0.4", (), {})
+
+
+def test_lxcfs_that_died_alone_is_started(daemon: type[_Handler], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_is_lxcfs_alive", lambda: False)
+    monkeypatch.setattr(engine, "load_has_systemd", lambda: False)
+    monkeypatch.setattr(engine, "_run_lxcfs", lambda: ("lxcfs",))
+    assert engine.run_engine().started == ("lxcfs",)
+
+
+def _make_client(pool: dict[str, object], seen: list[str]) -> httpx.Client:
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(f"{request.method} {request.url.path}")
+        return httpx.Response(200, json={"metadata": pool})
+
+    return httpx.Client(transport=httpx.MockTransport(answer), base_url="http://incus")
+
+
+@pytest.mark.parametrize(
+    ("status", "used_by", "expected"),
+    [
+        ("Created", ["/1.0/images/x"], []),
+        ("Unavailable", [], ["DELETE /1.0/storage-pools/p", "POST /1.0/storage-pools"]),
+    ],
+)
+def test_a_pool_killed_halfway_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, status: str, used_by: list[str], expected: list[str]
+) -> None:
+    seen: list[str] = []
+    pool = {"name": "p", "driver": "btrfs", "status": status, "used_by": used_by}
+    monkeypatch.setattr(engine, "make_client", lambda **_: _make_client(pool, seen))
+    assert engine.run_pool("p").created is bool(expected)
+    assert seen == ["GET /1.0/storage-pools/p", *expected]
+
+
+def test_an_unavailable_pool_that_is_used_is_never_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[str] = []
+    pool = {"name": "p", "driver": "btrfs", "status": "Unavailable", "used_by": ["/1.0/instances/web1"]}
+    monkeypatch.setattr(engine, "make_client", lambda **_: _make_client(pool, seen))
+    monkeypatch.setattr(engine, "LOGS", tmp_path)
+    with pytest.raises(SocleError, match="unavailable, with data in it"):
+        engine.run_pool("p")
+    assert seen == ["GET /1.0/storage-pools/p"]
 
 
 def test_a_daemon_that_still_starts_is_not_ready(daemon: type[_Handler]) -> None:

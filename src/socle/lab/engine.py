@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
 import httpx
@@ -168,22 +169,27 @@ def run_engine() -> EngineInfo:
     try:
         with filelock.FileLock(LOCK, timeout=_READY_SECONDS + 60):
             raised = run_limits()
-            started = () if load_version() else _run_start()
+            started = _run_start()
             return EngineInfo(_run_wait(), SOCKET, raised, started)
     except filelock.Timeout:
         raise Unreachable("another run has been starting the engine for minutes", f"look who holds {LOCK}") from None
 
 
 def _run_start() -> tuple[str, ...]:
+    """Start what does not run; tells what that was. lxcfs may have died alone, under a running incusd."""
+    lxcfs, incusd = _is_lxcfs_alive(), load_version() is not None
+    if lxcfs and incusd:
+        return ()
     if not INCUSD.is_file():
         raise SocleError(f"{INCUSD} is missing", "run: make up")
     if load_has_systemd():
-        run(["systemctl", "enable", "--now", "lxcfs.service", "incus.socket", "incus.service"], timeout=300)
-        return ("lxcfs", "incus")
-    started = () if _is_lxcfs_alive() else _run_lxcfs()
-    if load_daemons():
+        units = ["lxcfs.service", "incus.socket", "incus.service"]
+        run(["systemctl", "enable", "--now", *units], timeout=300)
+        return tuple(unit for unit, alive in (("lxcfs", lxcfs), ("incusd", incusd)) if not alive)
+    started = () if lxcfs else _run_lxcfs()
+    if incusd or load_daemons():
         return started
-    (SOCKET.parent).mkdir(mode=0o711, parents=True, exist_ok=True)
+    SOCKET.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     _run_detached(make_incusd_command(_log("incusd")), make_incusd_environment(), _log("incusd-start"))
     return (*started, "incusd")
 
@@ -257,14 +263,30 @@ def run_pool(name: str = "socle", size_gib: int = 40) -> PoolInfo:
     """
     with make_client(timeout=120) as client:
         found = client.get(f"/1.0/storage-pools/{name}")
-        if found.status_code == httpx.codes.OK:
-            driver = str(found.json()["metadata"]["driver"])
-            return PoolInfo(name, driver, driver != "dir", created=False)
-        errors = []
-        for driver, config in (("btrfs", {"size": f"{size_gib}GiB"}), ("dir", {})):
-            body = {"name": name, "driver": driver, "config": config}
-            made = client.post("/1.0/storage-pools", json=body)
-            if made.is_success:
-                return PoolInfo(name, driver, driver != "dir", created=True)
-            errors.append(f"{driver}: {made.json().get('error', made.status_code)}")
-    raise SocleError(f"the storage pool {name} cannot be made: {'; '.join(errors)}", "read /var/log/socle/incusd.log")
+        if found.is_success:
+            pool = found.json()["metadata"]
+            if pool["status"] == "Created":
+                return PoolInfo(name, pool["driver"], pool["driver"] != "dir", created=False)
+            _run_remove_unfinished(client, pool)
+        return _run_create_pool(client, name, size_gib)
+
+
+def _run_remove_unfinished(client: httpx.Client, pool: Mapping[str, Any]) -> None:
+    """Remove a pool whose making was killed halfway, which never becomes available. Never one that is used."""
+    if pool["used_by"]:
+        message = f"the storage pool {pool['name']} is {pool['status'].lower()}, with data in it"
+        raise SocleError(message, f"read {_log('incusd')}; nothing was removed")
+    removed = client.delete(f"/1.0/storage-pools/{pool['name']}")
+    if not removed.is_success:
+        message = f"the unfinished storage pool {pool['name']} cannot be removed"
+        raise SocleError(message, str(removed.json().get("error")))
+
+
+def _run_create_pool(client: httpx.Client, name: str, size_gib: int) -> PoolInfo:
+    errors = []
+    for driver, config in (("btrfs", {"size": f"{size_gib}GiB"}), ("dir", {})):
+        made = client.post("/1.0/storage-pools", json={"name": name, "driver": driver, "config": config})
+        if made.is_success:
+            return PoolInfo(name, driver, driver != "dir", created=True)
+        errors.append(f"{driver}: {made.json().get('error', made.status_code)}")
+    raise SocleError(f"the storage pool {name} cannot be made: {'; '.join(errors)}", f"read {_log('incusd')}")
