@@ -16,9 +16,6 @@ SERVICE = Service(
     paths=("/etc/caddy", "/etc/systemd/system/caddy.service.d", "/var/lib/caddy"),
     units=("caddy.service",),
     users=("caddy",),
-    flows=(
-        Flow(ports=(80, 443), source="anyone"),
-        Flow(protocol="udp", ports=(443,), source="anyone"),
-    ),
+    flows=(Flow(ports=(80, 443), source="anyone"),),
     memory=ByteSize(128 * 1024**2),
 )
