@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from socle.doctor_facts import Facts, load_facts
-from socle.lab.engine import LIMITS
+from socle.lab.limits import LIMITS
 
 __all__ = ["CHECKS", "Facts", "Problem", "Severity", "load_facts", "make_problems"]
 
@@ -111,7 +111,7 @@ def check_programs(facts: Facts) -> Iterator[Problem]:
 def check_devices(facts: Facts) -> Iterator[Problem]:
     """Device files that lxcfs (FUSE) and the pool (a loop device) need."""
     for device in facts.missing_devices:
-        yield Problem("devices", f"{device} is missing", "use a machine, not a container without this device")
+        yield Problem("devices", f"{device} cannot be opened", "use a machine, not a container without this device")
 
 
 def check_ports(facts: Facts) -> Iterator[Problem]:

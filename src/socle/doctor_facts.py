@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from socle.lab.engine import INCUSD, load_limits, load_version, make_client
+from socle.lab.engine import INCUSD, load_can_open, load_version, make_client
+from socle.lab.limits import load_limits
 from socle.load.workspace import STATE_HOME
 from socle.runs.process import CommandFailed, run
 
@@ -118,7 +119,7 @@ def load_facts(state_home: Path = STATE_HOME) -> Facts:
         newest_file=max(Path(name).stat().st_mtime for name in _SYSTEM_FILES if Path(name).exists()),
         limits=load_limits(),
         missing_programs=_load_missing_programs(),
-        missing_devices=tuple(name for name in DEVICES if not Path(name).exists()),
+        missing_devices=tuple(name for name in DEVICES if not load_can_open(Path(name))),
         port_holders=make_port_holders(_load_listeners()),
         forward_dropped_by=_load_dropped(),
         engine_version=version,

@@ -10,7 +10,7 @@ import pytest
 
 from socle.doctor import CHECKS, Facts, Severity, make_problems
 from socle.doctor_facts import Leftover, Pool, load_facts, make_port_holders, parse_dropped, parse_release
-from socle.lab.engine import LIMITS
+from socle.lab.limits import LIMITS
 
 ALL = "0.0.0.0"  # noqa: S104 looked for, not bound
 NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC).timestamp()

@@ -13,16 +13,16 @@ import httpx
 import pytest
 
 from socle.errors import SocleError, Unreachable
-from socle.lab import engine
+from socle.lab import engine, limits
 
 
 def test_only_limits_that_are_too_low_are_raised() -> None:
     current = {"kernel.keys.maxkeys": 200, "fs.inotify.max_user_instances": 8192, "net.ipv4.ip_forward": 0}
-    assert engine.make_raised(current) == {"kernel.keys.maxkeys": 2000, "net.ipv4.ip_forward": 1}
+    assert limits.make_raised(current) == {"kernel.keys.maxkeys": 2000, "net.ipv4.ip_forward": 1}
 
 
 def test_render_sysctl() -> None:
-    assert engine.render_sysctl() == (
+    assert limits.render_sysctl() == (
         "# Written by socle: what several system containers on one machine need.\n"
         "kernel.keys.maxkeys = 2000\n"
         "kernel.keys.maxbytes = 2000000\n"
@@ -63,6 +63,11 @@ def test_nothing_of_the_callers_environment_reaches_the_daemon(monkeypatch: pyte
 )
 def test_helpers_are_not_taken_for_the_daemon(arguments: list[bytes], expected: bool) -> None:
     assert engine.is_daemon(arguments) is expected
+
+
+def test_a_device_that_is_forbidden_or_missing_cannot_be_opened(tmp_path: Path) -> None:
+    assert engine.load_can_open(Path("/dev/null"))
+    assert not engine.load_can_open(tmp_path / "fuse")
 
 
 class _Handler(BaseHTTPRequestHandler):

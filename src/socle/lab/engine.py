@@ -19,22 +19,15 @@ import filelock
 import httpx
 
 from socle.errors import SocleError, Unreachable
+from socle.lab.limits import run_limits
 from socle.runs.process import run
 
 SOCKET = Path("/var/lib/incus/unix.socket")
 LXCFS = Path("/var/lib/lxcfs")
+FUSE = Path("/dev/fuse")
 INCUSD = Path("/usr/libexec/incus/incusd")
 LOGS = Path("/var/log/socle")
 LOCK = Path("/run/lock/socle-engine.lock")
-SYSCTL_FILE = Path("/etc/sysctl.d/60-socle.conf")
-# Lowest values. Keys and inotify are counted over all containers of the machine: with the kernel's defaults
-# (200 and 128) about the tenth container fails in odd ways. Bridges need the kernel to forward.
-LIMITS: Mapping[str, int] = {
-    "kernel.keys.maxkeys": 2000,
-    "kernel.keys.maxbytes": 2_000_000,
-    "fs.inotify.max_user_instances": 1024,
-    "net.ipv4.ip_forward": 1,
-}
 _OPEN_FILES = 1_048_576
 _READY_SECONDS = 120.0
 
@@ -59,17 +52,6 @@ class PoolInfo:
     created: bool
 
 
-def make_raised(current: Mapping[str, int]) -> dict[str, int]:
-    """Limits to raise: those below what the lab needs. A limit that the kernel lacks is left out."""
-    return {name: low for name, low in LIMITS.items() if name in current and current[name] < low}
-
-
-def render_sysctl() -> str:
-    """The file that keeps the limits over a restart of the machine."""
-    lines = "".join(f"{name} = {low}\n" for name, low in LIMITS.items())
-    return f"# Written by socle: what several system containers on one machine need.\n{lines}"
-
-
 def make_incusd_command(log: Path) -> list[str]:
     """The engine's own daemon, as the distribution starts it."""
     return [str(INCUSD), "--group", "incus-admin", "--logfile", str(log)]
@@ -89,15 +71,6 @@ def make_incusd_environment() -> dict[str, str]:
 def make_detached(command: list[str]) -> list[str]:
     """The same command in a session of its own, as a child of process 1 (setsid(1))."""
     return ["setsid", "--fork", *command]
-
-
-def _sysctl_path(name: str) -> Path:
-    return Path("/proc/sys") / name.replace(".", "/")
-
-
-def load_limits() -> dict[str, int]:
-    """The present values of the limits that this kernel has."""
-    return {name: int(_sysctl_path(name).read_text()) for name in LIMITS if _sysctl_path(name).is_file()}
 
 
 def load_has_systemd() -> bool:
@@ -146,20 +119,6 @@ def load_version() -> str | None:
         return None
 
 
-def run_limits() -> dict[str, int]:
-    """Raise the limits that are too low, now and for the next start of the machine."""
-    raised = make_raised(load_limits())
-    for name, low in raised.items():
-        try:
-            _sysctl_path(name).write_text(f"{low}\n")
-        except OSError as error:
-            remedy = f"on the machine that holds this one: sysctl -w {name}={low}"
-            raise SocleError(f"the kernel limit {name} cannot be raised: {error.strerror}", remedy) from None
-    if SYSCTL_FILE.parent.is_dir() and (not SYSCTL_FILE.exists() or SYSCTL_FILE.read_text() != render_sysctl()):
-        SYSCTL_FILE.write_text(render_sysctl())
-    return raised
-
-
 def run_engine() -> EngineInfo:
     """Make sure that lxcfs and incusd run and answer; does nothing when they do.
 
@@ -183,8 +142,7 @@ def _run_start() -> tuple[str, ...]:
     if not INCUSD.is_file():
         raise SocleError(f"{INCUSD} is missing", "run: make up")
     if load_has_systemd():
-        units = ["lxcfs.service", "incus.socket", "incus.service"]
-        run(["systemctl", "enable", "--now", *units], timeout=300)
+        _run_units("lxcfs.service", "incus.socket", "incus.service")
         return tuple(unit for unit, alive in (("lxcfs", lxcfs), ("incusd", incusd)) if not alive)
     started = () if lxcfs else _run_lxcfs()
     if incusd or load_daemons():
@@ -194,9 +152,30 @@ def _run_start() -> tuple[str, ...]:
     return (*started, "incusd")
 
 
+def _run_units(*units: str) -> None:
+    """Start units. Not contained as other commands are: systemctl refuses a manager outside its PID namespace."""
+    command = ["systemctl", "enable", "--now", *units]
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=True)
+    except subprocess.TimeoutExpired:
+        raise Unreachable("systemd did not start Incus within 300 s", "read: journalctl -u incus") from None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip()
+        raise SocleError(f"systemd cannot start Incus: {said}", "read: journalctl -u incus -u lxcfs") from None
+
+
 def _log(name: str) -> Path:
     LOGS.mkdir(mode=0o750, parents=True, exist_ok=True)
     return LOGS / f"{name}.log"
+
+
+def load_can_open(device: Path) -> bool:
+    """True when a device file is there and may be opened: a container may show it and forbid it."""
+    try:
+        device.open("rb").close()
+    except OSError:
+        return False
+    return True
 
 
 def _is_lxcfs_alive() -> bool:
@@ -208,6 +187,8 @@ def _is_lxcfs_alive() -> bool:
 
 
 def _run_lxcfs() -> tuple[str, ...]:
+    if not load_can_open(FUSE):
+        return ()  # as its systemd unit does in a container: hosts then see the whole machine's memory
     if f" {LXCFS} " in Path("/proc/mounts").read_text():
         run(["umount", "--lazy", str(LXCFS)], timeout=20)
     LXCFS.mkdir(parents=True, exist_ok=True)
