@@ -18,11 +18,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from socle.errors import SocleError
 from socle.files import run_write
 from socle.model.plan import Plan
 
 CONTROLLER_KEY = "id_ed25519"
 HOST_KEY = "ssh_host_ed25519_key"
+_ADDRESS = "address"
 _HEADER = "# Written by socle. Changes made here are lost.\n"
 
 
@@ -44,7 +46,8 @@ def run_make_key(path: Path, comment: str) -> str:
 
 def _load_key(path: Path) -> Ed25519PrivateKey:
     key = load_ssh_private_key(path.read_bytes(), password=None)
-    assert isinstance(key, Ed25519PrivateKey)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SocleError(f"{path}: expected an Ed25519 key", "bring the right one back")
     return key
 
 
@@ -105,8 +108,18 @@ def make_addresses(plan: Plan) -> dict[str, str]:
     return {host.name: str(host.address) for host in plan.hosts}
 
 
-def run_write_client(folder: Path, addresses: Mapping[str, str], keys: Mapping[str, str]) -> bool:
-    """Write `config` and `known_hosts`. Whether one of them changed."""
-    config = run_write(folder / "config", render_config(addresses, folder).encode(), 0o600)
-    known = run_write(folder / "known_hosts", render_known_hosts(addresses, keys).encode(), 0o600)
-    return config or known
+def run_write_client(folder: Path, addresses: Mapping[str, str]) -> bool:
+    """Write `config` and `known_hosts` for these hosts and for those written before (the lab's, which no plan
+    has). Each has its key in its folder already. Whether one of the files changed."""
+    for host, address in addresses.items():
+        run_write(make_host_folder(folder, host) / _ADDRESS, f"{address}\n".encode(), 0o600)
+    known = load_addresses(folder)
+    keys = {host: run_make_host_key(folder, host) for host in known}
+    changed = run_write(folder / "config", render_config(known, folder).encode(), 0o600)
+    return run_write(folder / "known_hosts", render_known_hosts(known, keys).encode(), 0o600) or changed
+
+
+def load_addresses(folder: Path) -> dict[str, str]:
+    """Where the controller reaches each host that it was told of, by name."""
+    notes = (folder / "hosts").glob(f"*/{_ADDRESS}")
+    return {note.parent.name: note.read_text().strip() for note in notes}

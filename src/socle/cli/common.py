@@ -33,6 +33,9 @@ _MEANINGS = {
 }
 
 
+_PIPE_WIDTH = 1000
+
+
 @dataclass(frozen=True)
 class Session:
     """One call of the command line."""
@@ -63,7 +66,9 @@ class Session:
         if self.json:
             click.echo(json.dumps(data, ensure_ascii=False, indent=2))
         else:
-            Console(highlight=False, soft_wrap=True).print(render())
+            console = Console(highlight=False, soft_wrap=True)
+            # A pipe has no width: nothing is cut for it.
+            console.print(render(), width=None if console.is_terminal else _PIPE_WIDTH)
 
     def next(self, *commands: str) -> None:
         """Name the next useful commands."""

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import traceback
 
 import click
 
-from socle.cli import apply, doctor, journal, lab, login, plan, request, secrets
 from socle.errors import Exit, ProblemsError, SocleError
 
+_VERBS = ("apply", "doctor", "journal", "lab", "login", "plan", "request", "secrets")
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+class _Verbs(click.Group):
+    """Imports a verb's module when it is called: Pulumi and pyinfra take a second that `request` need not wait."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _VERBS:
+            return None
+        if cmd_name not in self.commands:
+            importlib.import_module(f"socle.cli.{cmd_name}").register(self)
+        return self.commands[cmd_name]
+
+
+@click.command(
+    cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="socle")
 def socle() -> None:
     """Free-software hosting for associations, from request to proof."""
-
-
-for module in (apply, doctor, journal, lab, login, plan, request, secrets):
-    module.register(socle)
 
 
 def main(arguments: list[str] | None = None) -> None:

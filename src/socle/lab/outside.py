@@ -107,10 +107,8 @@ def run_make_tsig(path: Path) -> str:
 def _run_identity(context: Context, public: Network, host: Host, image: str) -> Settings:
     """Keys made, and the ssh client told of the host before the host exists."""
     folder = context.workspace.ssh
-    addresses = {**ssh.make_addresses(context.plan), NAME: str(host.address)}
     key = ssh.run_make_host_key(folder, NAME)
-    keys = {name: load_host_key(folder, name) for name in addresses}
-    ssh.run_write_client(folder, addresses, {name: key for name, key in keys.items() if key})
+    ssh.run_write_client(folder, {NAME: str(host.address)})
     return Settings(
         provider={},
         pool=context.platform.incus.pool,
@@ -121,12 +119,6 @@ def _run_identity(context: Context, public: Network, host: Host, image: str) -> 
         bridges=frozenset({public.bridge}),
         forwards=make_forwards(context.platform.dns.zones, str(host.address)),
     )
-
-
-def load_host_key(folder: Path, name: str) -> str:
-    """The public SSH key of a host, empty when it has none yet."""
-    path = ssh.make_host_folder(folder, name) / f"{ssh.HOST_KEY}.pub"
-    return path.read_text().strip() if path.is_file() else ""
 
 
 def _run_machine(client: IncusClient, plan: Plan, public: Network, host: Host, settings: Settings) -> None:

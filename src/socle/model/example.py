@@ -28,8 +28,12 @@ def _render_fields(model: type[BaseModel], indent: int) -> Iterator[str]:
             yield f"{pad}{name}:\n"
             yield from _render_fields(nested, indent + 2)
         else:
-            text = yaml.safe_dump({name: _find_value(info)}, allow_unicode=True, default_flow_style=None, width=_WIDTH)
-            yield f"{pad}{text}"
+            yield f"{pad}{name}: {_render_value(_find_value(info))}\n"
+
+
+def _render_value(value: Any) -> str:
+    text = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, width=_WIDTH)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def find_model(info: FieldInfo) -> type[BaseModel] | None:
@@ -58,5 +62,5 @@ def _find_value(info: FieldInfo) -> Any:
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "human_readable"):
-        return value.human_readable(separator="")
+        return value.human_readable(separator="").replace(".0", "")
     return getattr(value, "value", list(value) if isinstance(value, tuple) else value)

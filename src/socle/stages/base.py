@@ -48,7 +48,9 @@ class Context:
 class Stage(Protocol):
     """One step of the flow. Each can be run again alone; only the Plan and what is on its left feed it."""
 
-    name: StageName
+    @property
+    def name(self) -> StageName:
+        """Its name."""
 
     def preview(self, context: Context) -> Sequence[Change]:
         """What `apply` would do. Changes nothing."""

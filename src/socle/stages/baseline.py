@@ -21,6 +21,7 @@ from socle.load.workspace import Workspace
 from socle.model.plan import Host, Plan
 from socle.model.platform import Platform
 from socle.runs.process import run
+from socle.ssh import CONTROLLER_KEY
 from socle.stages.base import Change, Context, StageName
 from socle.stages.stamps import load_stamps, run_stamps
 
@@ -83,7 +84,7 @@ def _make_monitoring(controller: Any) -> dict[str, Any]:
 
 def render_variables(context: Context) -> bytes:
     """A second inventory, beside hosts.yml: the variables of each host, as JSON (which is YAML)."""
-    key = (context.workspace.ssh / "controller.pub").read_text().strip()
+    key = (context.workspace.ssh / f"{CONTROLLER_KEY}.pub").read_text().strip()
     hosts = {h.name: make_variables(h, context.plan, context.platform, key) for h in context.plan.hosts}
     return json.dumps({"all": {"hosts": hosts}}, indent=1, sort_keys=True).encode()
 
@@ -110,7 +111,7 @@ def _find_stale(context: Context, trust: bool) -> list[str]:
     names = [host.name for host in context.plan.hosts]
     if not trust:
         return names
-    if not (context.workspace.ssh / "controller.pub").exists():
+    if not (context.workspace.ssh / f"{CONTROLLER_KEY}.pub").exists():
         return names
     present = [name for name in names if name not in context.absent]
     stamps = load_stamps(context.workspace, "baseline", present)

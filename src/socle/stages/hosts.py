@@ -14,12 +14,12 @@ from pathlib import Path
 from socle.errors import PartlyDone, Problem, Refused, SocleError, Unreachable
 from socle.files import run_write
 from socle.incus.registry import NOUNS
+from socle.lab.image import make_recipe
 from socle.stages.base import Action, Change, Context, StageName
 from socle.stages.hosts_context import Run, opened, run_ensure_project, run_write_files
 from socle.stages.hosts_pulumi import Step
 from socle.stages.hosts_resources import NETWORKS, RECORDS, make_digest
 
-DEFAULT_IMAGE = "socle-debian13"
 _PARALLEL = 3
 _ACTIONS: dict[str, Action] = {
     "create": "create",
@@ -36,7 +36,7 @@ class HostsStage:
     name: StageName = "hosts"
 
     def __init__(self, image: str | None = None) -> None:
-        self.image = image or os.environ.get("SOCLE_IMAGE", DEFAULT_IMAGE)
+        self.image = image or os.environ.get("SOCLE_IMAGE") or make_recipe().alias
 
     def preview(self, context: Context) -> Sequence[Change]:
         """What `apply` would do. Raises Refused, Unreachable, or what Pulumi said."""
@@ -109,11 +109,13 @@ def _make_stamp(run: Run, stack: str) -> str:
 
 def _preview_stacks(run: Run, pending: list[str]) -> list[Change]:
     run.runner.run_prepare()
-    changes = []
-    for stack in pending:
-        program = run.runner.load_program().make_program(run.context.plan, run.settings, stack)
-        changes += make_changes(run, run.runner.run_preview(stack, program))
-    return changes
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        return [change for done in pool.map(lambda stack: _run_preview(run, stack), pending) for change in done]
+
+
+def _run_preview(run: Run, stack: str) -> list[Change]:
+    program = run.runner.load_program().make_program(run.context.plan, run.settings, stack)
+    return make_changes(run, run.runner.run_preview(stack, program))
 
 
 def _run_stacks(run: Run, pending: list[str], failures: dict[str, SocleError]) -> list[Change]:
@@ -146,9 +148,7 @@ def _run_stack(run: Run, stack: str, failures: dict[str, SocleError]) -> list[Ch
 
 def make_changes(run: Run, steps: Sequence[Step]) -> list[Change]:
     """Steps of Pulumi as changes, each once. A volume that Pulumi only forgets is no change."""
-    associations = {
-        (wanted.type, wanted.name): wanted.association for stack in run.stacks.values() for wanted in stack
-    }
+    associations = {(wanted.type, wanted.name): wanted.association for stack in run.stacks.values() for wanted in stack}
     changes = []
     for operation, kind, name in dict.fromkeys(steps):
         if operation in _ACTIONS and (operation, kind) != ("delete", "Volume"):

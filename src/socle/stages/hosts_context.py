@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
 from socle import ssh
 from socle.errors import Refused
@@ -62,28 +63,23 @@ def load_dns_server(context: Context) -> DnsServer | None:
     """The DNS server: an address, a host of the plan, or a host of the lab by the addresses it left in the
     state folder. None when that host is not there yet."""
     name, state = context.platform.dns.server, context.workspace.state
-    address = _find_address(context, name)
-    return DnsServer(address, state / TSIG_KEY) if address else None
+    planned = next((str(host.address) for host in context.plan.hosts if host.name == name), None)
+    return load_named_server(name, state) or (DnsServer(planned, state / TSIG_KEY) if planned else None)
 
 
-def _find_address(context: Context, name: str) -> str | None:
+def load_named_server(name: str, state: Path) -> DnsServer | None:
+    """The DNS server by its address, or by the note that a host of the lab left. None when there is neither."""
     try:
-        return str(ip_address(name))
+        return DnsServer(str(ip_address(name)), state / TSIG_KEY)
     except ValueError:
-        pass
-    note = context.workspace.state / f"{name}.json"
-    if note.is_file():
-        return str(json.loads(note.read_text())["ipv4"])
-    return next((str(host.address) for host in context.plan.hosts if host.name == name), None)
+        note = state / f"{name}.json"
+        address = json.loads(note.read_text())["ipv4"] if note.is_file() else None
+        return DnsServer(str(address), state / TSIG_KEY) if address else None
 
 
 def _load_settings(context: Context, image: str, survey: Survey, server: DnsServer | None) -> Settings:
     folder, plan = context.workspace.ssh, context.plan
-    forwards = (
-        {zone: server.address for zone in context.platform.dns.zones}
-        if server and context.platform.lab
-        else {}
-    )
+    forwards = dict.fromkeys(context.platform.dns.zones, server.address) if server and context.platform.lab else {}
     return Settings(
         provider=_make_provider(context, server),
         pool=context.platform.incus.pool,
@@ -124,4 +120,4 @@ def run_ensure_project(client: IncusClient, environment: str) -> bool:
 def run_write_files(context: Context, settings: Settings) -> None:
     """Write hosts.yml and what SSH needs, when their content changes."""
     run_write(context.workspace.inventory / "hosts.yml", render_hosts(context.plan), 0o644)
-    ssh.run_write_client(settings.folder, ssh.make_addresses(context.plan), settings.host_keys)
+    ssh.run_write_client(settings.folder, ssh.make_addresses(context.plan))

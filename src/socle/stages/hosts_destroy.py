@@ -6,7 +6,7 @@ What to remove is read from the markers in Incus, not from Pulumi's state, so it
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from socle.errors import SocleError
@@ -16,25 +16,28 @@ from socle.incus.connect import open_client
 from socle.incus.instances import run_delete_instance
 from socle.incus.listing import Cache
 from socle.incus.marker import ENVIRONMENT, OWNER, is_ours
+from socle.load.workspace import Workspace
+from socle.model.platform import Platform
+from socle.runs.talk import Talk
 from socle.stages.base import Change, Context
-from socle.stages.hosts_context import load_dns_server
+from socle.stages.hosts_context import load_named_server
 
 _PARALLEL = 4
 
 
-def run_destroy(context: Context, data: bool) -> list[Change]:
+def run_destroy(workspace: Workspace, platform: Platform, talk: Talk, data: bool) -> list[Change]:
     """Stop and remove all hosts of the environment, those of the lab too; with `data` also its volumes,
     records, networks and project. Safe to repeat. What does not carry our marker stays, and is said."""
-    workspace, environment = context.workspace, context.plan.environment
-    with open_client(context.platform.incus, workspace.state, workspace.project) as client:
+    environment = workspace.name
+    with open_client(platform.incus, workspace.state, workspace.project) as client:
         cache = Cache(client)
-        changes = _run_records(context) if data else []
+        changes = _run_records(workspace, platform, talk) if data else []
         changes += _run_instances(client, cache, environment)
         if data:
             changes += _run_volumes(client, cache, environment)
             changes += _run_networks(client, environment, "networks", "network")
             changes += _run_networks(client, environment, "network-acls", "network access list")
-            changes += _run_project(context, client)
+            changes += _run_project(client, environment, talk)
             shutil.rmtree(workspace.state / "pulumi", ignore_errors=True)
     shutil.rmtree(workspace.state / "pulumi" / "stamps", ignore_errors=True)
     return changes
@@ -81,25 +84,28 @@ def _run_networks(client: IncusClient, environment: str, kind: str, noun: str) -
     return [_make_change(noun, name) for name in ours]
 
 
-def _run_project(context: Context, client: IncusClient) -> list[Change]:
+def _run_project(client: IncusClient, environment: str, talk: Talk) -> list[Change]:
     try:
-        if not client.has_project() or not is_ours(client.get_project(), context.plan.environment):
+        if not client.has_project() or not is_ours(client.get_project(), environment):
             return []
         client.delete_project()
     except IncusError as error:
-        context.talk.say(f"The project {client.project} stays: {error}")
+        talk.say(f"The project {client.project} stays: {error}")
         return []
     return [_make_change("project", client.project)]
 
 
-def _run_records(context: Context) -> list[Change]:
+def _run_records(workspace: Workspace, platform: Platform, talk: Talk) -> list[Change]:
     """In a lab the DNS server goes with the rest. Elsewhere our records go, if the server can be reached."""
-    server = load_dns_server(context)
-    if server is None or context.platform.lab:
+    server = load_named_server(platform.dns.server, workspace.state)
+    if server is None or platform.lab:
         return []
     removed: list[Change] = []
-    for zone in context.platform.dns.zones:
-        _try(context, lambda zone=zone: removed.extend(_run_zone(server, zone, context.plan.environment)))  # type: ignore[misc]
+    for zone in platform.dns.zones:
+        try:
+            removed += _run_zone(server, zone, workspace.name)
+        except SocleError as error:
+            talk.say(f"Records stay: {error}")
     return removed
 
 
@@ -108,13 +114,6 @@ def _run_zone(server: records.DnsServer, zone: str, environment: str) -> Iterabl
         if found["environment"] == environment:
             records.run_remove(server, found)
             yield _make_change("record", f"{found['name']} {found['type']}")
-
-
-def _try(context: Context, call: Callable[[], object]) -> None:
-    try:
-        call()
-    except SocleError as error:
-        context.talk.say(f"Records stay: {error}")
 
 
 def _make_change(kind: str, name: str, association: str = "") -> Change:

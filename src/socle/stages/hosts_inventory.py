@@ -7,17 +7,12 @@ from typing import Any
 from socle.files import render_yaml
 from socle.model.plan import Host, Plan
 
-_HEADER = (
-    "Written by socle from the plan. Changes made here are lost.\nRead by Ansible, pyinfra and testinfra."
-)
+_HEADER = "Written by socle from the plan. Changes made here are lost.\nRead by Ansible, pyinfra and testinfra."
 
 
 def render_hosts(plan: Plan) -> bytes:
     """The inventory: a group per role, under `hosts`. How to connect is in `<state>/ssh/config`: by name."""
-    groups = {
-        role: {"hosts": {host.name: _make_variables(host) for host in plan.role(role)}}
-        for role in _roles(plan)
-    }
+    groups = {role: {"hosts": {host.name: _make_variables(host) for host in plan.role(role)}} for role in _roles(plan)}
     return render_yaml({"all": {"children": groups}}, _HEADER)
 
 

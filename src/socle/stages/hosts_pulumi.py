@@ -118,7 +118,7 @@ class LeanStack(Stack):
         """None are declared."""
         return {}
 
-    def info(self, show_secrets: bool = True) -> Any:
+    def info(self, show_secrets: bool = True) -> Any:  # noqa: ARG002 (the signature is Pulumi's)
         """What was done is read from the events."""
         return {}
 
@@ -260,9 +260,7 @@ def run_forget_pending(path: Path) -> None:
 
 
 def _run_prune(folder: Path, kept: int) -> None:
-    files = sorted(
-        (path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_mtime
-    )
+    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_mtime)
     for path in files[: len(files) - kept if kept else None]:
         path.unlink(missing_ok=True)
 

@@ -1,0 +1,132 @@
+"""The command line: data on stdout, talk on stderr, one clear error, documented exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.live.environment import REPOSITORY
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A control repository with the example requests and the lab's platform, but no lab."""
+    for folder in ("associations", "inventories/lab"):
+        (tmp_path / "root" / folder).mkdir(parents=True)
+    (tmp_path / "root/stacks").symlink_to(REPOSITORY / "stacks")
+    for name in ("amis-du-lac", "ecole-du-bourg"):
+        text = (REPOSITORY / f"associations/{name}.yml").read_text()
+        (tmp_path / f"root/associations/{name}.yml").write_text(text)
+    platform = yaml.safe_load((REPOSITORY / "inventories/lab/platform.yml").read_text())
+    (tmp_path / "root/inventories/lab/platform.yml").write_text(yaml.safe_dump(platform, allow_unicode=True))
+    return tmp_path / "root"
+
+
+def socle(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "SOCLE_STATE": str(root.parent / "state"), "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "socle", *arguments, "--root", str(root)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+
+
+def test_check_shows_requests_and_addresses(root: Path) -> None:
+    result = socle(root, "request", "check")
+    assert result.returncode == 0, result.stderr
+    assert "école-du-bourg.example" in result.stdout
+    assert "L’École du Bourg – Cœur d’Ille" in result.stdout
+    assert "Next: socle request accept" in result.stderr
+
+
+def test_accept_gives_places_once(root: Path) -> None:
+    dry = socle(root, "request", "accept", "--all", "--dry-run", "--json")
+    assert not (root / "inventories/lab/allocations.yml").exists()
+    first = socle(root, "request", "accept", "--all", "--json")
+    assert json.loads(first.stdout) == json.loads(dry.stdout) == {"sites": ["wp-amis-du-lac", "wp-ecole-du-bourg"]}
+    written = (root / "inventories/lab/allocations.yml").read_text()
+    assert yaml.safe_load(written)["sites"]["wp-amis-du-lac"]["uid"] == 20000
+    again = socle(root, "request", "accept", "--all", "--json")
+    assert json.loads(again.stdout) == {"sites": []}
+    assert (root / "inventories/lab/allocations.yml").read_text() == written
+
+
+def test_every_problem_at_once_and_nothing_written(root: Path) -> None:
+    path = root / "associations/amis-du-lac.yml"
+    path.write_text(path.read_text().replace("38421", "38999").replace("quota: 512MiB", "qota: 1"))
+    other = root / "associations/ecole-du-bourg.yml"
+    other.write_text(other.read_text().replace("W381000003", "W3"))
+    result = socle(root, "request", "accept", "--all", "--json")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    problems = json.loads(result.stderr)["problems"]
+    assert [(p["path"], p["where"]) for p in problems] == [
+        ("associations/amis-du-lac.yml", "services.wordpress.qota"),
+        ("associations/ecole-du-bourg.yml", "rna_number"),
+    ]
+    assert not (root / "inventories/lab/allocations.yml").exists()
+
+
+def test_new_writes_a_request_that_is_valid(root: Path) -> None:
+    made = socle(root, "request", "new", "Cœur d’Ille", "--town", "38169", "--domain", "Cœur.example")
+    assert made.stdout.strip() == "associations/coeur-d-ille.yml"
+    assert socle(root, "request", "check").returncode == 0
+    again = socle(root, "request", "new", "Coeur d'Ille", "--town", "38169")
+    assert again.returncode == 4
+    assert "--id" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_schema_and_example_are_those_in_the_repository(root: Path) -> None:
+    assert socle(root, "request", "schema").stdout == (REPOSITORY / "associations/schema.json").read_text()
+    example = socle(root, "request", "example").stdout
+    assert example == (REPOSITORY / "docs/request.example.yml").read_text()
+    (root / "associations/example.yml").write_text(example)
+    (root / "associations/amis-du-lac.yml").unlink()
+    assert socle(root, "request", "check").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["plan", "--env", "nowhere"], 2, "choose --env among: lab"),
+        (["plan"], 2, "socle lab up"),
+        (["request", "accept"], 2, "or --all"),
+        (["request", "accept", "nobody"], 2, "known: amis-du-lac, ecole-du-bourg"),
+        (["plan", "--nonsense"], 2, "No such option"),
+        (["lab", "down"], 4, "add --yes"),
+    ],
+)
+def test_errors_are_one_clear_message(root: Path, arguments: list[str], code: int, said: str) -> None:
+    result = socle(root, *arguments)
+    assert result.returncode == code, result.stderr
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["plan", "apply", "doctor", "journal", "login", "lab up", "lab down", "lab status", "secrets escrow"]
+    + [f"request {verb}" for verb in ("new", "check", "accept", "schema", "example")],
+)
+def test_help_has_exit_codes_and_an_example(root: Path, verb: str) -> None:
+    result = socle(root, *verb.split(), "--help")
+    assert result.returncode == 0
+    for needed in ("Exit codes: 0 done;", "Example: socle", "--env", "--json"):
+        assert needed in result.stdout
+
+
+def test_a_control_repository_is_needed(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "socle", "plan"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if key != "SOCLE_ROOT"},
+    )
+    assert result.returncode == 2
+    assert "SOCLE_ROOT" in result.stderr
