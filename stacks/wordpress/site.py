@@ -75,10 +75,9 @@ def make_files(site: Site, plan: Plan, options: Mapping[str, str], secrets: Mapp
         content=f"{site.path}/wp-content",
         administration=administration,
     )
-    own = (site.path, f"/etc/wordpress/config-{site.name}.php", "/tmp", "/usr/share")  # noqa: S108: a private one
-    fpm = render(
-        templates / "fpm.conf.j2", site=site.name, open_basedir=":".join(own), upload_mib=UPLOAD_MIB
-    )
+    private_tmp = "/tmp"  # noqa: S108 (PrivateTmp: each site has its own)
+    own = (site.path, f"/etc/wordpress/config-{site.name}.php", private_tmp, "/usr/share")
+    fpm = render(templates / "fpm.conf.j2", site=site.name, open_basedir=":".join(own), upload_mib=UPLOAD_MIB)
     unit = render(
         templates / "site.service.j2",
         site=site.name,

@@ -128,6 +128,8 @@ def _removed(site: str, before: tuple[str, ...], after: tuple[str, ...]) -> tupl
 
 def _change(action: Action, key: str, association: str) -> Change:
     kind, _, name = key.partition(":")
+    if kind == "step":
+        name = name.partition(":")[0]
     return Change(stage="sites", action=action, kind=_NAMES.get(kind, kind), name=name, association=association)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,9 @@ class Payload:
         cuts = range(0, len(self._text), _LINE)
         return [f"{_agent()}\n", *(f"{self._text[cut : cut + _LINE]}\n" for cut in cuts)]
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.readlines())
+
     def __repr__(self) -> str:
         return f"<{len(self._text)} characters>"
 
@@ -95,33 +98,45 @@ class SitesState(FactBase[list[str]]):
 def apply_sites(payload: Payload) -> Generator[StringCommand, None, None]:
     """All changes to the sites of a host, in one round trip."""
     command = make_command()
-    command.connector_arguments["_stdin"] = payload  # type: ignore[typeddict-item]
+    command.connector_arguments["_stdin"] = payload
     yield command
 
 
 def run_read(state: Remote, payloads: Mapping[str, Payload]) -> dict[str, dict[str, Any]]:
     """What each host answers to `read`, all in parallel. Raises AgentFailed."""
 
-    def read(name: str) -> dict[str, Any]:
+    def read(name: str) -> Sequence[str]:
         host = state.inventory.get_host(name)
         with ctx_host.use(host):
-            lines = get_fact(state, host, SitesState, kwargs={"_stdin": payloads[name]})
-        return parse_answer(name, lines or [], state.heard.errors_of(name))
+            return get_fact(state, host, SitesState, kwargs={"_stdin": payloads[name]}) or []
 
-    jobs = {name: state.pool.spawn(read, name) for name in payloads}
-    return {name: job.get() for name, job in jobs.items()}
+    answers = _run_parallel(state, payloads, read)
+    for answer in answers.values():
+        if isinstance(answer, SocleError):
+            raise answer
+    return {name: answer for name, answer in answers.items() if isinstance(answer, dict)}
 
 
 def run_apply(state: Remote, payloads: Mapping[str, Payload]) -> dict[str, dict[str, Any] | SocleError]:
     """What each host answers to `apply`, all in parallel; the error of a host that could not do it."""
 
-    def apply(name: str) -> dict[str, Any] | SocleError:
+    def apply(name: str) -> Sequence[str]:
+        with working_on(state, name):
+            done = apply_sites(payload=payloads[name], name="Sites")
+        return done.stdout_lines
+
+    return _run_parallel(state, payloads, apply)
+
+
+def _run_parallel(
+    state: Remote, names: Iterable[str], action: Callable[[str], Sequence[str]]
+) -> dict[str, dict[str, Any] | SocleError]:
+    # Errors come back as values: gevent would print the traceback of an exception that leaves its pool.
+    def attempt(name: str) -> dict[str, Any] | SocleError:
         try:
-            with working_on(state, name):
-                done = apply_sites(payload=payloads[name], name="Sites")
-            return parse_answer(name, done.stdout_lines, state.heard.errors_of(name))
+            return parse_answer(name, action(name), state.heard.errors_of(name))
         except SocleError as error:
             return error
 
-    jobs = {name: state.pool.spawn(apply, name) for name in payloads}
+    jobs = {name: state.pool.spawn(attempt, name) for name in names}
     return {name: job.get() for name, job in jobs.items()}

@@ -21,7 +21,7 @@ def _environment(folder: Path) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701: no HTML here; PHP values go through the filter `php`
+        autoescape=False,  # noqa: S701 (no HTML here; PHP values go through the filter `php`)
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
