@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import random
+import os
+import secrets
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,13 +16,15 @@ from typing import Any, cast
 from socle.incus.client import IncusClient
 from socle.incus.connect import open_client
 from socle.load.workspace import Workspace
-from socle.model.plan import Host, Network, Nic, Plan, Record, Volume
+from socle.model.plan import Host, Network, Nic, Plan, Volume
 from socle.model.platform import IncusSettings, Platform
 from socle.runs.talk import Talk
 from socle.stages.base import Context
+from socle.stages.hosts import HostsStage
 from socle.stages.hosts_destroy import run_destroy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+IMAGE = os.environ.get("SOCLE_TEST_IMAGE", "dev-debian13")
 MIB = 2**20
 VOLUME_SIZE = 64 * MIB
 
@@ -59,7 +63,7 @@ def find_free_subnet() -> IPv4Network:
     routes = subprocess.run(["ip", "-4", "route"], capture_output=True, text=True, check=True).stdout
     used = [IPv4Network(line.split()[0], strict=False) for line in routes.splitlines() if line[0].isdigit()]
     for _ in range(100):
-        subnet = IPv4Network((f"10.{random.randrange(100, 250)}.{random.randrange(256)}.0", 24))
+        subnet = IPv4Network((f"10.{100 + secrets.randbelow(150)}.{secrets.randbelow(256)}.0", 24))
         if not any(subnet.overlaps(other) for other in used):
             return subnet
     raise RuntimeError("no free subnet found")
@@ -123,23 +127,37 @@ def make_workspace(folder: Path) -> Workspace:
     return workspace
 
 
-@contextmanager
-def making_environment(
-    folder: Path, incus: dict[str, str] | None = None, hosts: int = 1, volumes: int = 1, records: tuple[Record, ...] = ()
-) -> Iterator[Environment]:
-    """An environment, removed at the end with all it holds."""
-    workspace = make_workspace(folder)
-    subnet = find_free_subnet()
-    plan = make_plan(workspace.name, workspace.mark, subnet, hosts, volumes).model_copy(update={"records": records})
-    context = Context(
+def make_context(workspace: Workspace, plan: Plan, incus: dict[str, str], dns: str = "outside") -> Context:
+    return Context(
         workspace=workspace,
-        platform=make_platform(incus or {}),
+        platform=make_platform(incus, dns),
         plan=plan,
         catalogue=cast(Any, None),
         secrets=cast(Any, None),
         talk=Talk(quiet=True),
     )
+
+
+@contextmanager
+def making_environment(
+    folder: Path, hosts: int = 1, volumes: int = 1, incus: dict[str, str] | None = None
+) -> Iterator[Environment]:
+    """An environment, removed at the end with all it holds."""
+    workspace = make_workspace(folder)
+    subnet = find_free_subnet()
+    plan = make_plan(workspace.name, workspace.mark, subnet, hosts, volumes)
     try:
-        yield Environment(context, subnet)
+        yield Environment(make_context(workspace, plan, incus or {}), subnet)
     finally:
-        run_destroy(replace(context, platform=make_platform({})), data=True)
+        run_destroy(workspace, make_platform({}), Talk(quiet=True), data=True)
+
+
+def load_environment(folder: Path) -> Context:
+    """The environment of another process, from the plan it left in its folder."""
+    plan = Plan.model_validate_json((folder / "plan.json").read_text())
+    workspace = Workspace(root=folder / "clone", environment="test", state=folder / "state")
+    return make_context(workspace, plan, {})
+
+
+if __name__ == "__main__":
+    HostsStage(IMAGE).apply(load_environment(Path(sys.argv[1])))
