@@ -41,6 +41,7 @@ def deploy(host: Host, plan: Plan, workspace: Workspace) -> None:  # noqa: ARG00
         name="caddy",
         packages=list(SERVICE.packages),
         update=True,
+        cache_time=3600,
         no_recommends=True,
         _retries=2,
         _retry_delay=5,

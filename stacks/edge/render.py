@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 ROOT = "/etc/caddy/acme-root.pem"
+UPLOAD_LIMIT = 64 * 1024**2
+"""Bytes of a request's body; the web hosts' own limit agrees."""
 _TEMPLATES = Environment(  # noqa: S701 - configuration files; the pages hold no values from outside
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     undefined=StrictUndefined,
@@ -26,6 +29,30 @@ _PAGES = {
 def render(template: str, **values: object) -> str:
     """A file of templates/ with its values, all of which must be given."""
     return _TEMPLATES.get_template(template).render(**values)
+
+
+def make_over(limit: int) -> str:
+    """A regular expression for the decimal numbers above `limit`, without leading zeros."""
+    digits = str(limit)
+    more = [rf"[1-9]\d{{{len(digits)},}}"]
+    for place, digit in enumerate(digits):
+        if digit != "9":
+            rest = len(digits) - place - 1
+            more.append(f"{digits[:place]}[{int(digit) + 1}-9]" + (rf"\d{{{rest}}}" if rest else ""))
+    return "|".join(more)
+
+
+def render_site(name: str, domain: str, redirects: Sequence[str], upstream: str) -> str:
+    """The file of one site. All values are names and addresses that models have checked."""
+    return render(
+        "site.caddy",
+        site=name,
+        domain=domain,
+        plain=", ".join(f"http://{one}, http://{one}." for one in (domain, *redirects)),
+        aliases=", ".join(f"https://{one}" for one in redirects),
+        upstream=upstream,
+        over_limit=make_over(UPLOAD_LIMIT),
+    )
 
 
 def render_caddyfile(directory: str, own_root: bool) -> str:

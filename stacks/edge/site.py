@@ -16,8 +16,6 @@ _VALIDATE = ("caddy", "validate", "--adapter", "caddyfile", "--config", "/etc/ca
 def make_site(site: Site, plan: Plan, secrets: Mapping[str, str]) -> tuple[Resource, ...]:  # noqa: ARG001
     """The file that leads the site's names to its web host's inner address, on port 80."""
     upstream = f"{plan.host(site.host).address}:80"
-    text = _render.render(
-        "site.caddy", site=site.name, domain=site.domain, redirects=site.redirects, upstream=upstream
-    )
+    text = _render.render_site(site.name, site.domain, site.redirects, upstream)
     path = f"/etc/caddy/sites/{site.name}.caddy"
     return (File(path=path, content=text.encode(), reload="caddy", validate=_VALIDATE),)

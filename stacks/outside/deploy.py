@@ -59,6 +59,7 @@ def deploy(host: object, outside: Outside) -> None:
         name="packages",
         packages=list(SERVICE.packages),
         update=True,
+        cache_time=3600,
         no_recommends=True,
         _retries=2,
         _retry_delay=5,
