@@ -26,7 +26,7 @@ def load_inputs(workspace: Workspace) -> dict[str, str]:
 
 
 def render_files(plan: Plan, root: str) -> dict[str, str]:
-    """The service's files by path. `root`: PEM of the authority's root, empty where the system's are meant."""
+    """The service's files by path. `root`: PEM of the authority's root; empty: the system's are trusted."""
     return {
         **({_render.ROOT: root} if root else {}),
         "/etc/caddy/Caddyfile": _render.render_caddyfile(plan.acme_directory, bool(root)),

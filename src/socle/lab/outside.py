@@ -22,13 +22,13 @@ from socle.incus.client import IncusClient
 from socle.incus.instances import InstanceKind, Locks
 from socle.incus.kinds import NetworkKind, State, find_differences, restrict_config
 from socle.incus.listing import Cache
-from socle.incus.marker import make_marker
 from socle.load.catalogue import load_module
 from socle.load.workspace import Workspace
 from socle.model.plan import Host, Network, Nic, Plan
 from socle.remote import connected, run_ssh, working_on
 from socle.runs.talk import Talk
 from socle.stages.base import Context
+from socle.stages.hosts_context import run_ensure_project
 from socle.stages.hosts_resources import Settings, make_instance, make_network_config
 from socle.stages.services import make_folder_digest, run_mend_packages
 from socle.stages.stamps import load_stamps, run_stamps
@@ -40,7 +40,6 @@ OWN_ZONE = "outside.test"
 MEMORY = 256 * 1024**2
 DISK = 2 * 1024**3
 _TSIG = "socle:hmac-sha256"
-_PROJECT = {"features.images": "false", "features.profiles": "true", "features.networks": "false"}
 
 
 @dataclass(frozen=True)
@@ -122,9 +121,7 @@ def _run_identity(context: Context, public: Network, host: Host, image: str) -> 
 
 
 def _run_machine(client: IncusClient, plan: Plan, public: Network, host: Host, settings: Settings) -> None:
-    if not client.has_project():
-        config = {**_PROJECT, **make_marker(plan.environment, f"environment:{plan.environment}")}
-        client.create_project(config, "Made by socle")
+    run_ensure_project(client, plan.environment)
     cache = Cache(client)
     network: State = {
         "name": public.bridge,
