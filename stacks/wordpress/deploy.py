@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pyinfra.api.host import Host
-from pyinfra.operations import apt, files, systemd
+from pyinfra.operations import apt, files, server, systemd
 
 from socle.load.catalogue import load_module
 from socle.load.workspace import Workspace
@@ -37,6 +37,14 @@ def deploy(_host: Host, _plan: Plan, _workspace: Workspace) -> None:
         dest="/usr/lib/socle/wordpress",
         mode="755",
     )
+    sockets = files.put(
+        name="Sockets of sites",
+        src=str(FOLDER / "templates/socle-sites.conf"),
+        dest="/etc/tmpfiles.d/socle-sites.conf",
+        mode="644",
+    )
+    if sockets.did_change():
+        server.shell(name="Folder of sockets", commands=["systemd-tmpfiles --create /etc/tmpfiles.d/socle-sites.conf"])
     _deploy_timer()
 
 

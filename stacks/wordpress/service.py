@@ -74,6 +74,7 @@ SERVICE = Service(
         "/etc/socle/php",
         "/etc/systemd/system/socle-wordpress-cron.service",
         "/etc/systemd/system/socle-wordpress-cron.timer",
+        "/etc/tmpfiles.d/socle-sites.conf",
         "/etc/wordpress",
         "/usr/lib/socle/wordpress",
         "/usr/share/socle/wordpress",

@@ -63,6 +63,11 @@ def make_install(site: Site, options: Mapping[str, str], secrets: Mapping[str, s
     )
 
 
+def make_socket_folder(site: Site) -> str:
+    """Where the site's pool listens: for the site and nginx alone. Made here, and by tmpfiles.d at each boot."""
+    return f"/run/socle/{site.name}"
+
+
 def make_files(site: Site, plan: Plan, options: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[File, ...]:
     """Configuration of WordPress, of PHP, of the unit, and of nginx."""
     templates, administration = FOLDER / "templates", options["administration"]
@@ -94,7 +99,10 @@ def make_files(site: Site, plan: Plan, options: Mapping[str, str], secrets: Mapp
         listen=plan.host(site.host).address,
         upload_mib=UPLOAD_MIB,
     )
+    # Not the unit's RuntimeDirectory=: its group would be the site's, and nginx must reach the socket too.
+    tmpfiles = f"d {make_socket_folder(site)} 0750 {site.name} www-data -\n"
     return (
+        File(f"/etc/tmpfiles.d/socle-{site.name}.conf", tmpfiles.encode()),
         File(f"/etc/wordpress/config-{site.name}.php", config.encode(), 0o640, "root", site.name),
         File(f"/etc/socle/php/{site.name}.conf", fpm.encode(), 0o640, "root", site.name),
         File(f"/etc/systemd/system/{site.unit}", unit.encode()),
@@ -114,6 +122,7 @@ def make_site(site: Site, plan: Plan, secrets: Mapping[str, str]) -> tuple[Resou
     return (
         Directory(site.path, 0o2750, site.name, "www-data"),
         *(Directory(f"{content}{folder}", 0o2750, site.name, "www-data") for folder in _FOLDERS),
+        Directory(make_socket_folder(site), 0o750, site.name, "www-data"),
         *(Link(f"{content}/languages/{name}", f"{SHARED}/languages/{name}") for name in LANGUAGES),
         Link(f"{content}/themes/{THEME}", f"{SHARED}/themes/{THEME}"),
         *files,

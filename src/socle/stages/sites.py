@@ -14,6 +14,7 @@ from socle.remote import Remote, connected
 from socle.sites.desired import Desired, make_desired
 from socle.sites.difference import SiteDifference, make_associations, make_difference, parse_seen
 from socle.sites.exchange import Payload, run_apply, run_read
+from socle.ssh import load_addresses
 from socle.stages.base import Change, Context, StageName
 
 Differences = Mapping[str, tuple[SiteDifference, ...]]
@@ -28,11 +29,12 @@ class SitesStage:
     def preview(self, context: Context) -> Sequence[Change]:
         """What `apply` would do. Hosts that do not exist yet have nothing. Raises Unreachable."""
         desired = load_desired(context)
-        there = [name for name in desired if _is_known(context, name)]
-        with connected(context.workspace, there, context.talk) as state:
-            differences = load_differences(context, state, desired, there)
-        for name in desired.keys() - set(there):
-            differences[name] = make_difference(desired[name], {}, {})
+        known = load_addresses(context.workspace.ssh).keys() - context.absent
+        there = [name for name in desired if name in known]
+        differences = {name: make_difference(desired[name], {}, {}) for name in desired.keys() - set(there)}
+        if there:
+            with connected(context.workspace, there, context.talk) as state:
+                differences |= load_differences(context, state, desired, there)
         return [change for name in desired for site in differences[name] for change in site.changes]
 
     def apply(self, context: Context) -> Sequence[Change]:
@@ -113,9 +115,3 @@ class _Run:
 def make_apply(sites: Sequence[SiteDifference]) -> dict[str, Any]:
     """What to tell the agent of a host."""
     return {"mode": "apply", "sites": {site.site: site.payload() for site in sites}}
-
-
-def _is_known(context: Context, host: str) -> bool:
-    """Whether the host was made: its address and key are in socle's ssh_config."""
-    config = context.workspace.ssh / "config"
-    return config.is_file() and f"Host {host}\n" in config.read_text()
