@@ -102,7 +102,7 @@ def make_plan(environment: str, mark: str, subnet: IPv4Network, hosts: int, volu
     )
 
 
-def make_platform(incus: dict[str, str], dns: str = "outside") -> Platform:
+def make_platform(incus: dict[str, str], dns: str = "outside", lab: bool = False) -> Platform:
     return Platform.model_validate(
         {
             "syndicate": "Test",
@@ -110,6 +110,7 @@ def make_platform(incus: dict[str, str], dns: str = "outside") -> Platform:
             "towns": {"38421": "Saint-Martin-d'Hères"},
             "hosts": {"web1": {"role": "web", "memory": "256MiB"}},
             "incus": incus,
+            "lab": lab,
             "dns": {"server": dns, "zones": ["asso.example"]},
             "acme": {"directory": "https://ca.example/directory"},
             "pool_size": "10GiB",
