@@ -76,6 +76,7 @@ def run_tests(suite: str) -> Count:
 
 
 def main(suites: list[str]) -> int:
+    os.environ["NO_COLOR"] = "1"  # the output is kept in logs more often than it is seen
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     total, lines = Count(), []
     for suite in suites:
