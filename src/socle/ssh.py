@@ -87,7 +87,7 @@ def render_config(addresses: Mapping[str, str], folder: Path) -> str:
 
 def _render_block(host: str, address: str, folder: Path) -> str:
     return (
-        f"\nHost {host}\n"
+        f"\nHost {host} {address}\n"
         f"  HostName {address}\n"
         "  User root\n"
         f"  IdentityFile {folder / CONTROLLER_KEY}\n"

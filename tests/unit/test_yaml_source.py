@@ -32,6 +32,14 @@ def test_scalars_stay_text_until_the_model_decides() -> None:
     assert make_model(Town, source) == Town(code="01004", open="no", people=12)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a: null", None), ("a: ~", None), ("a:", None), ("a: 'null'", "null"), ('a: ""', "")],
+)
+def test_nothing_is_said_plainly(text: str, value: str | None) -> None:
+    assert parse_source(text, "file.yml").data == {"a": value}
+
+
 def test_all_problems_at_once_with_lines() -> None:
     found = problems_of("# comment\npeople: many\n\ncolour: blue\n")
     # What is missing is shown at the line of what should hold it: here the first line with content.

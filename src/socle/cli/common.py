@@ -66,9 +66,9 @@ class Session:
         if self.json:
             click.echo(json.dumps(data, ensure_ascii=False, indent=2))
         else:
-            console = Console(highlight=False, soft_wrap=True)
             # A pipe has no width: nothing is cut for it.
-            console.print(render(), width=None if console.is_terminal else _PIPE_WIDTH)
+            width = None if sys.stdout.isatty() else _PIPE_WIDTH
+            Console(highlight=False, soft_wrap=True, width=width).print(render())
 
     def next(self, *commands: str) -> None:
         """Name the next useful commands."""

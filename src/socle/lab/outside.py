@@ -22,6 +22,7 @@ from socle.incus.client import IncusClient
 from socle.incus.instances import InstanceKind, Locks
 from socle.incus.kinds import NetworkKind, State, find_differences, restrict_config
 from socle.incus.listing import Cache
+from socle.incus.marker import OWNER
 from socle.load.catalogue import load_module
 from socle.load.workspace import Workspace
 from socle.model.plan import Host, Network, Nic, Plan
@@ -128,6 +129,8 @@ def _run_machine(client: IncusClient, plan: Plan, public: Network, host: Host, s
         "config": make_network_config(public, plan.environment, settings.forwards),
     }
     instance = make_instance(plan, host, settings)
+    # Not `host:`: hosts that no plan has are stopped by the hosts stage.
+    instance["config"][OWNER] = f"lab:{NAME}"
     for kind, inputs in (
         (NetworkKind(client, cache, plan.environment), network),
         (InstanceKind(client, cache, plan.environment, Locks()), instance),

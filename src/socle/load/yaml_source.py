@@ -77,7 +77,7 @@ def _construct(node: Node, key: Key, source: Source, above: frozenset[int]) -> A
         within = above | {id(node)}
         return [_construct(child, (*key, index), source, within) for index, child in enumerate(node.value)]
     assert isinstance(node, ScalarNode)
-    return None if node.value in ("", "~", "null") and node.style is None else node.value
+    return None if node.value in ("", "~", "null") and not node.style else node.value
 
 
 def _construct_mapping(node: MappingNode, key: Key, source: Source, above: frozenset[int]) -> dict[str, Any]:

@@ -98,7 +98,8 @@ def make_network_config(network: Network, environment: str, forwards: Mapping[st
         "ipv4.dhcp": "false",
         "ipv6.address": str(network.ipv6) if network.ipv6 else "none",
         **ipv6,
-        "dns.mode": "none",
+        # Without it and without DHCP, Incus starts no resolver at all.
+        "dns.mode": "managed",
         **({"raw.dnsmasq": lines} if lines else {}),
     }
 

@@ -203,7 +203,7 @@ def test_network_configuration_is_whole() -> None:
         "ipv6.address": "fd12:1::1/64",
         "ipv6.nat": "true",
         "ipv6.dhcp": "false",
-        "dns.mode": "none",
+        "dns.mode": "managed",
         "raw.dnsmasq": "server=/example/10.1.1.2",
     }
     assert make_network_config(INNER, "lab-abcd", {})["ipv6.address"] == "none"
