@@ -35,9 +35,7 @@ def make_program(plan: Plan, settings: Settings, stack: str) -> Callable[[], Non
     return program
 
 
-def _register(
-    wanted: Wanted, provider: IncusProvider, made: dict[tuple[str, str], pulumi.Resource]
-) -> pulumi.Resource:
+def _register(wanted: Wanted, provider: IncusProvider, made: dict[tuple[str, str], pulumi.Resource]) -> pulumi.Resource:
     options = pulumi.ResourceOptions(
         provider=provider,
         depends_on=[made[key] for key in wanted.after],

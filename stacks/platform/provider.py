@@ -84,13 +84,13 @@ class Provider(protocol.Provider):
     def __init__(self) -> None:
         self._backend = Backend({})
 
-    async def get_schema(self, request: protocol.GetSchemaRequest) -> protocol.GetSchemaResponse:
+    async def get_schema(self, _request: protocol.GetSchemaRequest) -> protocol.GetSchemaResponse:
         return protocol.GetSchemaResponse(json.dumps({"name": "incus", "version": VERSION}))
 
     async def check_config(self, request: protocol.CheckRequest) -> protocol.CheckResponse:
         return protocol.CheckResponse(request.new_inputs)
 
-    async def diff_config(self, request: protocol.DiffRequest) -> protocol.DiffResponse:
+    async def diff_config(self, _request: protocol.DiffRequest) -> protocol.DiffResponse:
         return protocol.DiffResponse()
 
     async def configure(self, request: protocol.ConfigureRequest) -> protocol.ConfigureResponse:

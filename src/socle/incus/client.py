@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -63,9 +63,7 @@ class IncusClient:
         except httpx.TransportError as error:
             place = self._http.base_url.host
             remedy = "check that the daemon runs, its address and the certificates: socle doctor"
-            raise Unreachable(
-                f"Incus ({place}) does not answer: {error or type(error).__name__}", remedy
-            ) from error
+            raise Unreachable(f"Incus ({place}) does not answer: {error or type(error).__name__}", remedy) from error
         if response.status_code >= _FAILED_STATUS:
             raise _make_error(response.status_code, _read_message(response))
         return response
@@ -74,9 +72,7 @@ class IncusClient:
         """The metadata of a GET."""
         return self.send("GET", path, project, params=params).json()["metadata"]
 
-    def run(
-        self, method: str, path: str, body: Json | None = None, project: str | None = None, **options: Any
-    ) -> Json:
+    def run(self, method: str, path: str, body: Json | None = None, project: str | None = None, **options: Any) -> Json:
         """A call that changes something, waited for to its end; `timeout` in seconds. Its metadata."""
         timeout = options.pop("timeout", OPERATION_SECONDS)
         answer: Json = self.send(method, path, project, json=body, **options).json()
@@ -106,10 +102,8 @@ class IncusClient:
                 self._wait_quietly(operation["id"])
 
     def _wait_quietly(self, identifier: str) -> None:
-        try:
+        with suppress(IncusError):  # How it ended is read from what it made.
             self.wait(f"/operations/{identifier}")
-        except IncusError:
-            pass  # How it ended is read from what it made.
 
     # Projects and images.
 
@@ -155,9 +149,7 @@ class IncusClient:
         if kind == "networks":
             self.run("PATCH", f"/{kind}/{quote(name)}", body, NETWORKS_PROJECT)
         else:  # Access lists have no PATCH.
-            self.run(
-                "PUT", f"/{kind}/{quote(name)}", {**self.get_network(name, kind), **body}, NETWORKS_PROJECT
-            )
+            self.run("PUT", f"/{kind}/{quote(name)}", {**self.get_network(name, kind), **body}, NETWORKS_PROJECT)
 
     def delete_network(self, name: str, kind: str = "networks") -> None:
         self.run("DELETE", f"/{kind}/{quote(name)}", project=NETWORKS_PROJECT)
@@ -209,9 +201,7 @@ class IncusClient:
     def get_instance(self, name: str) -> Json:
         return dict(self.get(f"/instances/{quote(name)}"))
 
-    def create_instance(
-        self, name: str, alias: str, config: Mapping[str, str], devices: Mapping[str, Any]
-    ) -> None:
+    def create_instance(self, name: str, alias: str, config: Mapping[str, str], devices: Mapping[str, Any]) -> None:
         """Make a container from an image alias, not started, without any profile."""
         body = {
             "name": name,
@@ -264,16 +254,12 @@ class IncusClient:
             "X-Incus-type": kind,
             "X-Incus-write": "overwrite",
         }
-        self.send(
-            "POST", f"/instances/{quote(name)}/files", params={"path": path}, content=content, headers=headers
-        )
+        self.send("POST", f"/instances/{quote(name)}/files", params={"path": path}, content=content, headers=headers)
 
     def run_command(self, name: str, arguments: list[str], timeout: float = 60.0) -> int:
         """Run a program in the instance, output dropped. Its exit status."""
         body = {"command": arguments, "wait-for-websocket": False, "interactive": False}
-        return int(
-            self.run("POST", f"/instances/{quote(name)}/exec", body, timeout=timeout).get("return", -1)
-        )
+        return int(self.run("POST", f"/instances/{quote(name)}/exec", body, timeout=timeout).get("return", -1))
 
 
 def _read_message(response: httpx.Response) -> str:

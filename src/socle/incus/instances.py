@@ -128,7 +128,7 @@ class InstanceKind:
         # The status says "degraded" of one failed unit: that is for the audit to judge, not for a start.
         self._client.run_command(name, ["systemctl", "is-system-running", "--wait"], timeout=READY_SECONDS)
 
-    def delete(self, identifier: str, state: State) -> None:
+    def delete(self, identifier: str, _state: State) -> None:
         found = self._cache.instances().get(identifier)
         if not found:
             return

@@ -46,10 +46,10 @@ class Kind(Protocol):
     def create(self, inputs: State) -> None:
         """Make it; take up and mend what carries our marker. Raises Refused for a namesake that does not."""
 
-    def update(self, identifier: str, state: State, inputs: State) -> None:
+    def update(self, identifier: str, state: State, inputs: State, /) -> None:
         """Bring it from `state` to `inputs`."""
 
-    def delete(self, identifier: str, state: State) -> None:
+    def delete(self, identifier: str, state: State, /) -> None:
         """Remove it; nothing to do when it is gone."""
 
 
@@ -120,7 +120,7 @@ class NetworkKind:
     def update(self, identifier: str, state: State, inputs: State) -> None:
         self._client.update_network(identifier, {"config": {**_removed(state, inputs), **inputs["config"]}})
 
-    def delete(self, identifier: str, state: State) -> None:
+    def delete(self, identifier: str, _state: State) -> None:
         found = self._cache.networks().get(identifier)
         if found:
             check_ours("network", found, self._environment)
@@ -154,11 +154,11 @@ class AclKind:
             return
         self._client.create_network(inputs, "network-acls")
 
-    def update(self, identifier: str, state: State, inputs: State) -> None:
+    def update(self, identifier: str, _state: State, inputs: State) -> None:
         body = {key: inputs[key] for key in self.compared}
         self._client.update_network(identifier, body, "network-acls")
 
-    def delete(self, identifier: str, state: State) -> None:
+    def delete(self, identifier: str, _state: State) -> None:
         found = self._cache.acls().get(identifier)
         if found:
             check_ours("network access list", found, self._environment)
@@ -205,7 +205,7 @@ class VolumeKind:
         check_growth(identifier, state, inputs)
         self._client.update_volume(identifier, {**inputs["config"], **_make_size(inputs)})
 
-    def delete(self, identifier: str, state: State) -> None:
+    def delete(self, identifier: str, _state: State) -> None:
         if identifier in self._cache.volumes():
             expected = "expected no deletion of a volume: they hold data"
             raise Refused([Problem("Incus", 0, f"volume {identifier}", expected, "use socle retire")])
@@ -246,10 +246,10 @@ class AttachmentKind:
         with self._locks.of(inputs["instance"]), self._client.editing_instance(inputs["instance"]) as body:
             body["devices"][inputs["name"]] = inputs["config"]
 
-    def update(self, identifier: str, state: State, inputs: State) -> None:
+    def update(self, _identifier: str, _state: State, inputs: State) -> None:
         self.create(inputs)
 
-    def delete(self, identifier: str, state: State) -> None:
+    def delete(self, identifier: str, _state: State) -> None:
         instance, _, name = identifier.partition("/")
         try:
             with self._locks.of(instance), self._client.editing_instance(instance) as body:

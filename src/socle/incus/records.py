@@ -129,9 +129,7 @@ def make_namesake_problem(identifier: str) -> Problem:
     """There is already such a record set, and it is not ours."""
     zone, name, kind = identifier.split("/")
     remedy = f"remove it, or let socle have it by a TXT at {REGISTRY}.{name}: see stacks/platform/README.md"
-    return Problem(
-        "DNS", 0, f"{name} {kind}", f"expected none in zone {zone}, or one that socle made", remedy
-    )
+    return Problem("DNS", 0, f"{name} {kind}", f"expected none in zone {zone}, or one that socle made", remedy)
 
 
 class RecordKind:
@@ -168,7 +166,7 @@ class RecordKind:
             raise Refused([make_namesake_problem(self.identify(inputs))])
         run_replace(self._require(), inputs, found is not None)
 
-    def update(self, identifier: str, state: State, inputs: State) -> None:
+    def update(self, _identifier: str, _state: State, inputs: State) -> None:
         self.create(inputs)
 
     def delete(self, identifier: str, state: State) -> None:
@@ -188,13 +186,9 @@ def run_replace(server: DnsServer, inputs: State, exists: bool) -> None:
         dot = "." if kind == "CNAME" else ""
         update.replace(
             name,
-            dns.rdataset.from_text_list(
-                "IN", kind, int(inputs["ttl"]), [f"{v}{dot}" for v in inputs["values"]]
-            ),
+            dns.rdataset.from_text_list("IN", kind, int(inputs["ttl"]), [f"{v}{dot}" for v in inputs["values"]]),
         )
-        update.add(
-            f"{REGISTRY}.{name}", int(inputs["ttl"]), "TXT", f'"{make_claim(inputs["environment"], kind)}"'
-        )
+        update.add(f"{REGISTRY}.{name}", int(inputs["ttl"]), "TXT", f'"{make_claim(inputs["environment"], kind)}"')
 
     _run_update(server, inputs, fill)
 
@@ -223,13 +217,9 @@ def _run_update(server: DnsServer, state: State, fill: Callable[[Any], None]) ->
     if code == dns.rcode.YXRRSET:
         raise Refused([make_namesake_problem(make_identifier(state["zone"], state["name"], state["type"]))])
     if code != dns.rcode.NOERROR:
-        raise SocleError(
-            f"DNS {server.address}: update of {state['name']} answered {dns.rcode.to_text(code)}"
-        )
+        raise SocleError(f"DNS {server.address}: update of {state['name']} answered {dns.rcode.to_text(code)}")
 
 
 def _make_unreachable(server: DnsServer, error: Exception) -> Unreachable:
     reason = str(error) or type(error).__name__
-    return Unreachable(
-        f"DNS server {server.address} does not answer: {reason}", "check dns.server in platform.yml"
-    )
+    return Unreachable(f"DNS server {server.address} does not answer: {reason}", "check dns.server in platform.yml")

@@ -19,9 +19,7 @@ NOUNS = {
 """What people call each type."""
 
 
-def make_kinds(
-    client: IncusClient, cache: Cache, environment: str, server: DnsServer | None
-) -> dict[str, Kind]:
+def make_kinds(client: IncusClient, cache: Cache, environment: str, server: DnsServer | None) -> dict[str, Kind]:
     """The kinds by type name, sharing one cache and the locks of instances."""
     locks = Locks()
     return {
