@@ -84,7 +84,7 @@ def run_step(name: str, wire: Wire) -> None:
     if name in read_steps({name}):
         return
     stdin = base64.b64decode(wire["stdin"]).decode()
-    result = run(wire["run"], stdin, wire["timeout"])
+    result = run(wire["run"], stdin, timeout=wire["timeout"])
     if name not in read_steps({name}):
         reason = hide(last_lines(result.stderr or result.stdout), stdin) or "no reason given"
         raise Failed(f"status {result.returncode}: {reason}")
