@@ -40,8 +40,6 @@ def deploy(host: Host, plan: Plan, workspace: Workspace) -> None:  # noqa: ARG00
     apt.packages(
         name="caddy",
         packages=list(SERVICE.packages),
-        update=True,
-        cache_time=3600,
         no_recommends=True,
         _retries=2,
         _retry_delay=5,

@@ -57,7 +57,5 @@ def render_site(name: str, domain: str, redirects: Sequence[str], upstream: str)
 
 def render_caddyfile(directory: str, own_root: bool) -> str:
     """Caddy's main file. `own_root`: trust the authority by the certificate at ROOT, not the system's."""
-    pages = {
-        name: render("page.html", title=title, text=text).strip() for name, (title, text) in _PAGES.items()
-    }
+    pages = {name: render("page.html", title=title, text=text).strip() for name, (title, text) in _PAGES.items()}
     return render("Caddyfile", directory=directory, root=ROOT if own_root else "", **pages)

@@ -19,6 +19,7 @@ SERVICE = load_module(_FOLDER / "service.py").SERVICE
 ACME = f"acme.{OWN_ZONE}"
 SHORT = f"short.{OWN_ZONE}"
 ROOT_CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
+_TRUSTED = "/usr/local/share/ca-certificates/socle-lab.crt"
 
 
 def render_files(outside: Outside) -> Mapping[str, str]:
@@ -58,8 +59,6 @@ def deploy(host: object, outside: Outside) -> None:
     apt.packages(
         name="packages",
         packages=list(SERVICE.packages),
-        update=True,
-        cache_time=3600,
         no_recommends=True,
         _retries=2,
         _retry_delay=5,
@@ -70,10 +69,12 @@ def deploy(host: object, outside: Outside) -> None:
     systemd.service(name="resolver", service="systemd-resolved", restarted=True)
     server.shell(name="check knot", commands=["knotc conf-check"])
     systemd.service(name="knot", service="knot", restarted=True, enabled=True)
-    server.shell(
-        name="check caddy", commands=["caddy validate --adapter caddyfile --config /etc/caddy/Caddyfile"]
-    )
+    server.shell(name="check caddy", commands=["caddy validate --adapter caddyfile --config /etc/caddy/Caddyfile"])
     systemd.service(name="authority", service="caddy", restarted=True, enabled=True)
+    server.shell(
+        name="trust the authority, as a visitor does",
+        commands=[f"install -m 644 {ROOT_CERTIFICATE} {_TRUSTED} && update-ca-certificates"],
+    )
 
 
 def _put(host: object, path: str, content: str) -> None:

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pyinfra.operations import server
+
 from socle.errors import PartlyDone, SocleError
-from socle.load.catalogue import Catalogue, Entry
 from socle.load.workspace import Workspace
 from socle.model.plan import Host, Plan
 from socle.remote import Remote, connected, run_ssh, working_on
@@ -27,6 +29,8 @@ from socle.stages.base import Action, Change, Context
 from socle.stages.stamps import load_stamps, run_stamps
 
 _STAMP = "services.json"
+_BEGUN = ""
+"""In the place of a digest: a run began to install the service, and did not end."""
 _MEND_SECONDS = packages.PATIENCE + 600
 # What has no part in installing: sites, checks and documentation.
 _NOT_INSTALLED = frozenset({"site.py", "audit.py", "check.py", "README.md", "expected", "__pycache__"})
@@ -65,9 +69,7 @@ class ServicesStage:
             connected(context.workspace, names, context.talk) as remote,
             ThreadPoolExecutor(len(todo)) as pool,
         ):
-            failures = list(
-                pool.map(lambda host: _run_host(context, remote, host, todo[host], done[host.name]), todo)
-            )
+            failures = list(pool.map(lambda host: _run_host(context, remote, host, todo[host], done[host.name]), todo))
         changes = [_make_change(host, task) for host in todo for task in done[host.name]]
         if problems := [failure for failure in failures if failure]:
             raise PartlyDone("services: " + "\n".join(problems), "run again: what is done stays done")
@@ -155,39 +157,42 @@ def _digest(data: object) -> str:
 
 def _run_host(context: Context, remote: Remote, host: Host, tasks: list[Task], done: list[Task]) -> str:
     """Do the tasks of a host one after the other, each stamped when it is done. Why it stopped, or ""."""
-    stamp = _load_stamps_of(context, host)
-    service = ""
+    place = host.name
     try:
+        stamp = parse_stamp(load_stamps(context.workspace, _STAMP, [host.name])[host.name])
         run_mend_packages(context.workspace, host.name)
         for task in tasks:
-            service = f"/{task.service}"
+            place = f"{host.name}/{task.service}"
+            killed = stamp.get(task.service) == _BEGUN
+            _run_stamp(context, host, stamp | {task.service: _BEGUN})
             with working_on(remote, host.name):
-                _run_task(context.catalogue, task, host, context.plan, context.workspace)
-            stamp.pop(task.service, None)
-            if task.digest:
-                stamp[task.service] = task.digest
-            run_stamps(context.workspace, _STAMP, {host.name: json.dumps(stamp, indent=1)})
+                _run_task(context, task, host, killed)
+            stamp = {**stamp, task.service: task.digest}
+            if task.action == "delete":
+                del stamp[task.service]
+            _run_stamp(context, host, stamp)
             done.append(task)
     except SocleError as error:
-        return f"{host.name}{service}: {error}"
+        return f"{place}: {error}"
     return ""
 
 
-def _load_stamps_of(context: Context, host: Host) -> Digests:
-    return parse_stamp(load_stamps(context.workspace, _STAMP, [host.name])[host.name])
+def _run_stamp(context: Context, host: Host, stamp: Digests) -> None:
+    run_stamps(context.workspace, _STAMP, {host.name: json.dumps(stamp, indent=1)})
 
 
-def _run_task(catalogue: Catalogue, task: Task, host: Host, plan: Plan, workspace: Workspace) -> None:
-    deploy = _find_deploy(catalogue, task.service)
+def _run_task(context: Context, task: Task, host: Host, killed: bool) -> None:
+    """Call the service's own code. `killed`: the run before was cut, perhaps between a file and the restart
+    that was to read it; now the file is as it should be and asks for no restart, so all units get one."""
+    entry = next((entry for entry in context.catalogue if entry.service.name == task.service), None)
+    deploy = entry.module("deploy") if entry else None
     function = getattr(deploy, "remove" if task.action == "delete" else "deploy", None)
     if function:
-        function(host, plan, workspace)
-
-
-def _find_deploy(catalogue: Catalogue, service: str) -> Any:
-    """The service's deploy module, or None when its folder is gone."""
-    entry: Entry | None = next((entry for entry in catalogue if entry.service.name == service), None)
-    return entry.module("deploy") if entry else None
+        function(host, context.plan, context.workspace)
+    if entry and killed and task.action != "delete":
+        units = [unit for unit in entry.service.units if "*" not in unit and "@" not in unit]
+        if units:
+            server.shell(name="restart after a cut run", commands=[shlex.join(["systemctl", "try-restart", *units])])
 
 
 def run_mend_packages(workspace: Workspace, host: str) -> None:
@@ -195,6 +200,4 @@ def run_mend_packages(workspace: Workspace, host: str) -> None:
     script = Path(packages.__file__).read_bytes()
     result = run_ssh(workspace, host, ["python3", "-"], stdin=script, timeout=_MEND_SECONDS)
     if result.returncode:
-        raise SocleError(
-            f"{host}: packages are not in order: {result.stderr.decode(errors='replace').strip()}"
-        )
+        raise SocleError(f"{host}: packages are not in order: {result.stderr.decode(errors='replace').strip()}")
