@@ -1,0 +1,204 @@
+"""Sites by difference, on a real host."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import random
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from socle.errors import PartlyDone
+from socle.model.plan import Site
+from tests.live.sites_tools import (
+    Hosts,
+    add_sites,
+    apply,
+    erase,
+    extra_site,
+    make_new_sites,
+    make_site,
+    mount,
+    orphan,
+    preview,
+    run_apply_new_sites,
+    run_php,
+    visit,
+    wordpress_sites,
+)
+
+_MANAGED = ("/etc/wordpress", "/etc/socle", "/etc/systemd/system", "/etc/tmpfiles.d")
+_INVENTORY = """
+for path in "$@"; do
+    find "$path" -xdev -name '*wp-*' -printf '%y %m %u %g %l %p\\n'
+    find "$path" -xdev -name '*wp-*' -type f -exec sha256sum {} +
+done | sort
+getent passwd | grep ^wp- | sort
+mariadb -N -e "SHOW DATABASES; SELECT User, Host FROM mysql.user ORDER BY 1"
+mariadb -N -e "SELECT User, Db FROM mysql.db ORDER BY 1, 2"
+systemctl list-units --all --plain --no-legend 'socle-wp-*' | sort
+find /srv/sites -maxdepth 4 -not -path '*/uploads/*' -printf '%y %m %u %g %l %p\\n' | sort
+ls -A /var/lib/socle/sites
+"""
+
+
+def make_inventory(lab: Hosts, host: str) -> list[str]:
+    """Files, users, databases, units and folders of all sites of a host."""
+    return lab.ssh(host, ["sh", "-c", _INVENTORY, "sh", *_MANAGED]).splitlines()
+
+
+def load_times(lab: Hosts, site: Site) -> list[str]:
+    """When each file of a site was last written, its volume's included."""
+    places = ["/etc", site.path, "/var/lib/socle/sites"]
+    found = lab.ssh(site.host, ["find", *places, "-xdev", "-type", "f", "-printf", "%T@ %C@ %p\\n"], check=False)
+    return sorted(line for line in found.splitlines() if site.name in line)
+
+
+def test_nothing_to_do_twice(lab: Any) -> None:
+    assert preview(lab.context()) == []
+    assert preview(lab.context(full=True)) == []
+    assert apply(lab.context(full=True)) == []
+
+
+def test_adding_a_site_touches_no_other(lab: Any) -> None:
+    others = wordpress_sites(lab)
+    before = [load_times(lab, site) for site in others]
+    assert all(before)
+    started = [lab.ssh(site.host, ["systemctl", "show", "-p", "MainPID", site.unit]) for site in others]
+    with extra_site(lab, "newcomer", 59020) as (_, site):
+        assert visit(lab, site).ask("/").status == 200
+        assert [load_times(lab, other) for other in others] == before
+        after = [lab.ssh(other.host, ["systemctl", "show", "-p", "MainPID", other.unit]) for other in others]
+        assert after == started
+
+
+def test_what_was_changed_by_hand_is_found_by_full_and_mended(lab: Any) -> None:
+    site = wordpress_sites(lab)[0]
+    path = f"/etc/socle/php/{site.name}.conf"
+    right = lab.ssh(site.host, ["cat", path])
+    lab.ssh(site.host, ["sh", "-c", f"echo '; by hand' >> {path}; chmod 0644 {path}"])
+    lab.ssh(site.host, ["chmod", "0777", f"{site.path}/wp-content"])
+    lab.ssh(site.host, ["systemctl", "stop", site.unit])
+    assert preview(lab.context()) == []
+    names = {change.name for change in apply(lab.context(full=True))}
+    assert names == {path, f"{site.path}/wp-content", site.unit}
+    assert lab.ssh(site.host, ["cat", path]) == right
+    assert lab.ssh(site.host, ["stat", "-c", "%a %U %G", path]).strip() == f"640 root {site.name}"
+    assert visit(lab, site).ask("/").status == 200
+
+
+def test_removal_keeps_data_and_a_return_finds_it(lab: Any) -> None:
+    with extra_site(lab, "leaver", 59021) as (added, site):
+        run_php(lab, site, "file_put_contents($data, 'kept'); echo 1;", f"{site.path}/wp-content/uploads/kept.txt")
+        plan = orphan(added.plan, site.name)
+        gone = dataclasses.replace(added, plan=plan)
+        actions = {(change.action, change.kind, change.association) for change in apply(gone)}
+        assert ("stop", "unit", "leaver") in actions
+        assert preview(gone) == []
+        assert preview(dataclasses.replace(gone, full=True)) == []
+        assert visit(lab, site).ask("/").status == 0
+        assert lab.ssh(site.host, ["systemctl", "is-active", site.unit], check=False).strip() != "active"
+        assert not [line for line in load_times(lab, site) if " /etc/" in line]
+        assert "kept" in lab.ssh(site.host, ["cat", f"{site.path}/wp-content/uploads/kept.txt"])
+        assert site.database in lab.ssh(site.host, ["mariadb", "-N", "-e", "SHOW DATABASES"])
+        assert lab.ssh(site.host, ["id", "-u", site.name]).strip() == "59021"
+        apply(added)
+        assert visit(lab, site).ask("/wp-content/uploads/kept.txt").body == "kept"
+        assert visit(lab, site).ask("/").status == 200
+
+
+def test_what_is_not_ours_is_never_touched(lab: Any) -> None:
+    context, like = lab.context(), wordpress_sites(lab)[0]
+    sites = {
+        "file": make_site(like, "foreign-file", 59022),
+        "user": make_site(like, "foreign-user", 59023),
+        "database": make_site(like, "foreign-database", 59024),
+    }
+    good = make_site(like, "good", 59025)
+    path = f"/etc/wordpress/config-{sites['file'].name}.php"
+    lab.ssh(like.host, ["sh", "-c", f"echo theirs > {path}"])
+    lab.ssh(like.host, ["useradd", "--uid", "58999", sites["user"].name])
+    lab.ssh(like.host, ["mariadb", "-e", f"CREATE DATABASE {sites['database'].database}"])
+    for site in (*sites.values(), good):
+        mount(lab, site)
+    try:
+        with pytest.raises(PartlyDone) as caught:
+            apply(add_sites(context, *sites.values(), good))
+        for site in sites.values():
+            assert f"{site.name} on {site.host}" in str(caught.value)
+        assert str(caught.value).count("exists and is not ours") == 3
+        assert visit(lab, good).ask("/").status == 200
+        assert lab.ssh(like.host, ["cat", path]).strip() == "theirs"
+        assert lab.ssh(like.host, ["id", "-u", sites["user"].name]).strip() == "58999"
+        apply(context)
+        assert lab.ssh(like.host, ["cat", path]).strip() == "theirs"
+    finally:
+        lab.ssh(like.host, ["rm", "-f", path])
+        for site in (*sites.values(), good):
+            erase(lab, context, site)
+
+
+def test_a_site_without_its_volume_is_not_made(lab: Any) -> None:
+    context, site = lab.context(), make_site(wordpress_sites(lab)[0], "no-volume", 59026)
+    lab.ssh(site.host, ["mkdir", "-p", site.path])
+    try:
+        with pytest.raises(PartlyDone, match="volume is not mounted"):
+            apply(add_sites(context, site))
+        assert lab.ssh(site.host, ["stat", "-c", "%a %U", site.path]).strip() == "0 root"
+        assert lab.ssh(site.host, ["ls", "-A", site.path]).strip() == ""
+        assert lab.ssh(site.host, ["id", site.name], check=False) == ""
+    finally:
+        erase(lab, context, site)
+
+
+def test_a_faulty_shared_file_is_rolled_back_and_others_go_on(lab: Any) -> None:
+    context, like = lab.context(), wordpress_sites(lab)[0]
+    bad, good = make_site(like, "bad", 59027, domain="bad;.example"), make_site(like, "good", 59028)
+    mount(lab, bad)
+    mount(lab, good)
+    try:
+        with pytest.raises(PartlyDone, match=r"wp-bad on .*refused by nginx.service") as caught:
+            apply(add_sites(context, bad, good))
+        assert "wp-good" not in str(caught.value)
+        assert visit(lab, good).ask("/").status == 200
+        assert visit(lab, like).ask("/").status == 200
+        lab.ssh(like.host, ["nginx", "-t", "-q"])
+    finally:
+        erase(lab, context, bad)
+        erase(lab, context, good)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_killed_at_any_moment_a_new_run_completes(lab: Any, seed: int) -> None:
+    """The controller is killed with all its children while it applies two new sites."""
+    context, like = lab.context(), wordpress_sites(lab)[0]
+    sites = make_new_sites(lab)
+    added = add_sites(context, *sites)
+    try:
+        for site in sites:
+            mount(lab, site)
+        process = multiprocessing.get_context("spawn").Process(target=run_apply_new_sites, args=(lab,))
+        process.start()
+        time.sleep(random.Random(seed).uniform(1, 15))  # noqa: S311
+        os.killpg(process.pid or 0, signal.SIGKILL)
+        process.join(30)
+        apply(added)
+        assert preview(added) == []
+        assert preview(dataclasses.replace(added, full=True)) == []
+        assert [visit(lab, site).ask("/").status for site in sites] == [200, 200]
+        killed = make_inventory(lab, like.host)
+    finally:
+        for site in sites:
+            erase(lab, context, site)
+    try:
+        for site in sites:
+            mount(lab, site)
+        apply(added)
+        assert make_inventory(lab, like.host) == killed
+    finally:
+        for site in sites:
+            erase(lab, context, site)
