@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pulumi
 import pytest
 import yaml
 
@@ -238,20 +240,24 @@ def test_volume_that_leaves_the_plan_is_kept(environment: Environment, client: I
     client.delete_volume("wp-other")
 
 
-def test_import_by_pulumi(environment: Environment, client: IncusClient) -> None:
-    client.create_volume("wp-found", {"size": str(VOLUME_SIZE), "user.note": "by hand"})
-    more = environment.with_plan(volumes=(*environment.plan.volumes, make_volume("web1", "found")))
-    with opened(more.context, IMAGE) as run:
-        program = run.runner.load_program().make_program(more.plan, run.settings, "host-web1")
-        resource = {"type": "incus:index:Volume", "name": "wp-found", "id": "wp-found"}
-        run.runner.run_import("host-web1", program, resource)
-        run_adopt(more.context, "volume", "wp-found")
-    changes = shown(STAGE.apply(more.context))
-    assert "create attachment wp-found found" in changes
-    assert "create volume wp-found found" not in changes
-    assert client.get_volume("wp-found")["config"]["user.note"] == "by hand"
-    STAGE.apply(environment.context)
-    client.delete_volume("wp-found")
+def test_import_by_pulumi(environment: Environment) -> None:
+    """`import` of Pulumi: a host and a volume that exist enter another stack by name, unchanged."""
+    with opened(environment.context, IMAGE) as run:
+        stack = {(one.type, one.name): one for one in run.stacks["host-web1"]}
+        platform = run.runner.load_program()
+
+        def program() -> None:
+            provider = platform.IncusProvider("incus", run.settings)
+            for kind, name in (("Instance", "web1"), ("Volume", "wp-asso0")):
+                options = pulumi.ResourceOptions(provider=provider, import_=name, retain_on_delete=True)
+                pulumi.CustomResource(f"incus:index:{kind}", name, dict(stack[kind, name].inputs), options)
+
+        steps = run.runner.run_up("imported", program)
+        assert set(steps) >= {("import", "Instance", "web1"), ("import", "Volume", "wp-asso0")}
+        assert {operation for operation, _, _ in steps} <= {"import", "same", "read"}
+        state = json.loads((run.runner.home / ".pulumi/stacks/socle/imported.json").read_text())
+        found = {one["id"] for one in state["checkpoint"]["latest"]["resources"] if one["custom"]}
+        assert found >= {"web1", "wp-asso0"}
 
 
 def test_host_that_leaves_the_plan_is_stopped_and_kept(environment: Environment, client: IncusClient) -> None:

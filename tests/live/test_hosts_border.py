@@ -38,13 +38,20 @@ TSIG = "socle:hmac-sha256:c29jbGUtdGVzdC1rZXktc29jbGUtdGVzdC1rZXk="
 LISTEN = "nohup python3 -m http.server --directory /var/empty 8000 >/dev/null 2>&1 &"
 CONNECT = "import socket,sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 4, (sys.argv[3], 0))"
 KNOT = f"""server:
-  listen: [ADDRESS@53]
+    listen: ADDRESS@53
 key:
-  - {{id: socle, algorithm: hmac-sha256, secret: {TSIG.split(":")[2]}}}
+  - id: socle
+    algorithm: hmac-sha256
+    secret: {TSIG.split(":")[2]}
 acl:
-  - {{id: socle, key: socle, action: [transfer, update]}}
+  - id: socle
+    key: socle
+    action: [transfer, update]
 zone:
-  - {{domain: {ZONE}, storage: /var/lib/knot, file: zone, acl: socle}}
+  - domain: {ZONE}
+    storage: /var/lib/knot
+    file: zone
+    acl: socle
 """
 CONTENT = f"""$ORIGIN {ZONE}.
 @ 300 SOA ns hostmaster 1 3600 600 86400 5
@@ -163,7 +170,8 @@ def server(environment: Environment) -> DnsServer:
     with environment.client() as client:
         client.put_file("out1", "/etc/knot/knot.conf", KNOT.replace("ADDRESS", address).encode())
         client.put_file("out1", "/var/lib/knot/zone", CONTENT.encode())
-    assert environment.ssh("out1", "chown knot: /var/lib/knot/zone && systemctl restart knot").returncode == 0
+    result = environment.ssh("out1", "chown knot: /var/lib/knot/zone && systemctl restart knot && sleep 1 2>&1")
+    assert result.returncode == 0, environment.ssh("out1", "journalctl -n 20 -u knot").stdout.decode()
     key = environment.context.workspace.state / "tsig.key"
     run_write(key, f"{TSIG}\n".encode())
     return DnsServer(address, key)

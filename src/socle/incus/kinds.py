@@ -16,6 +16,7 @@ from socle.incus.marker import check_ours
 
 State = dict[str, Any]
 
+_SPOKEN = ("user.socle.", "limits.memory", "boot.autostart", "security.privileged")
 _UNITS = {
     "": 1,
     "B": 1,
@@ -60,11 +61,15 @@ def find_differences(state: State, inputs: State, compared: Iterable[str]) -> li
 
 def restrict_config(observed: State, inputs: State) -> State:
     """The observed state with only those configuration keys that the inputs speak of: Incus adds its own, and
-    a person may set others. Without inputs (import), all that is not Incus's own memory."""
-    if "config" not in observed:
+    a person may set others. Without inputs (import), those that socle ever speaks of."""
+    if "config" not in observed or "instance" in observed:
         return observed
     wanted = inputs.get("config")
-    config = {key: value for key, value in observed["config"].items() if wanted is None or key in wanted}
+    config = {
+        key: value
+        for key, value in observed["config"].items()
+        if (key.startswith(_SPOKEN) if wanted is None else key in wanted)
+    }
     return {**observed, "config": config}
 
 

@@ -31,7 +31,6 @@ from pulumi.automation import (
     PulumiCommand,
     Stack,
 )
-from pulumi.automation._stack import ImportResource
 from semver import VersionInfo
 
 from socle.errors import Exit, SocleError
@@ -187,16 +186,6 @@ class Runner:
                 refresh=True, color="never", on_event=lambda event: events.take(event, done=False)
             )
         return events.steps
-
-    def run_import(self, stack: str, program: Callable[[], None], resource: Mapping[str, str]) -> None:
-        """Take a resource that exists into the state: `type`, `name` and `id`. Raises PulumiFailed."""
-        events = Events()
-        urn = f"urn:pulumi:{stack}::{PROJECT}::pulumi:providers:incus::incus"
-        one = ImportResource(type=resource["type"], name=resource["name"], id=resource["id"], provider="incus")
-        with _condensed(stack, events):
-            self._open(stack, program).import_resources(
-                resources=[one], name_table={"incus": urn}, protect=False, generate_code=False
-            )
 
     def _open(self, stack: str, program: Callable[[], None]) -> LeanStack:
         workspace = LocalWorkspace(

@@ -57,7 +57,7 @@ def test_config_leaves_nothing_to_the_persons_own() -> None:
     assert render_config({"web1": "10.1.2.11"}, Path("/state/ssh")) == (
         "# Written by socle. Changes made here are lost.\n"
         "\n"
-        "Host web1\n"
+        "Host web1 10.1.2.11\n"
         "  HostName 10.1.2.11\n"
         "  User root\n"
         "  IdentityFile /state/ssh/id_ed25519\n"

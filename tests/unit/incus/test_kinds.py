@@ -72,7 +72,12 @@ def test_only_compared_keys_are_a_difference() -> None:
 def test_configuration_of_others_is_not_looked_at() -> None:
     observed = {"config": {"limits.memory": "1GiB", "user.note": "by hand"}}
     assert restrict_config(observed, {"config": {"limits.memory": "2GiB"}}) == {"config": {"limits.memory": "1GiB"}}
-    assert restrict_config(observed, {}) == observed
+    assert restrict_config(observed, {}) == {"config": {"limits.memory": "1GiB"}}
+
+
+def test_a_device_is_looked_at_whole() -> None:
+    observed = {"instance": "web1", "name": "v", "config": {"path": "/srv", "readonly": "true"}}
+    assert restrict_config(observed, {"config": {"path": "/srv"}}) == observed
 
 
 def test_each_kind_is_listed_once() -> None:
