@@ -1,0 +1,136 @@
+"""The edge's files, byte for byte, and what must hold for any site."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from socle.load.catalogue import load_catalogue
+from socle.model.plan import Plan, Site
+from socle.planning.make_plan import make_plan
+from socle.sites.resources import File
+from tests.make import make_inputs
+
+STACKS = Path(__file__).parents[2] / "stacks"
+ENTRY = load_catalogue(STACKS)["edge"]
+EXPECTED = STACKS / "edge/expected"
+
+
+def make_site(**changes: Any) -> Site:
+    values: dict[str, Any] = {
+        "name": "wp-ecole-du-bourg",
+        "association": "ecole-du-bourg",
+        "association_name": "L'École du Bourg {{ 7*7 }} {uri}",
+        "service": "wordpress",
+        "host": "web1",
+        "uid": 20000,
+        "database": None,
+        "path": "/srv/sites/wp-ecole-du-bourg",
+        "unit": "socle-wp-ecole-du-bourg.service",
+        "domain": "xn--cole-du-bourg-9gb.example",
+        "redirects": ("www.xn--cole-du-bourg-9gb.example", "bourg.example"),
+        "quota": 1,
+        "memory": 1,
+        "options": {},
+        "secrets": (),
+    }
+    return Site(**{**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return make_plan(make_inputs())
+
+
+def make_file(site: Site, plan: Plan) -> File:
+    module = ENTRY.module("site")
+    assert module
+    (file,) = module.make_site(site, plan, {})
+    assert isinstance(file, File)
+    return file
+
+
+def deploy_module() -> Any:
+    return ENTRY.module("deploy")
+
+
+@pytest.mark.parametrize(
+    ("name", "redirects"),
+    [("site.caddy", ("www.xn--cole-du-bourg-9gb.example", "bourg.example")), ("site-alone.caddy", ())],
+)
+def test_site_file(plan: Plan, name: str, redirects: tuple[str, ...]) -> None:
+    file = make_file(make_site(redirects=redirects), plan)
+    assert file.path == "/etc/caddy/sites/wp-ecole-du-bourg.caddy"
+    assert file.content.decode() == (EXPECTED / name).read_text()
+
+
+def test_site_file_is_checked_with_all_others_before_caddy_reads_it(plan: Plan) -> None:
+    file = make_file(make_site(), plan)
+    assert file.reload == "caddy"
+    assert file.validate == deploy_module().VALIDATE
+    assert (file.owner, file.mode) == ("root", 0o644)
+
+
+def test_main_file_of_a_lab_trusts_its_own_authority(plan: Plan) -> None:
+    files = deploy_module().render_files(plan, "PEM")
+    assert files["/etc/caddy/Caddyfile"] == (EXPECTED / "Caddyfile").read_text()
+    assert files["/etc/caddy/acme-root.pem"] == "PEM"
+    assert files["/etc/systemd/system/caddy.service.d/socle.conf"] == (EXPECTED / "caddy.conf").read_text()
+
+
+def test_main_file_elsewhere_trusts_the_systems_authorities(plan: Plan) -> None:
+    files = deploy_module().render_files(plan, "")
+    assert "acme-root.pem" not in "".join((*files, *files.values()))
+
+
+def test_no_text_of_an_association_reaches_the_edge(plan: Plan) -> None:
+    assert b"7*7" not in make_file(make_site(), plan).content
+
+
+def test_each_name_has_an_order_of_its_own_and_leads_to_the_main_one(plan: Plan) -> None:
+    text = make_file(make_site(), plan).content.decode()
+    addresses = [line.removesuffix(" {") for line in text.splitlines() if line.startswith("http")]
+    names = [re.sub(r"^https?://", "", name) for line in addresses for name in line.split(", ")]
+    secure = [name for line in addresses for name in line.split(", ") if name.startswith("https://")]
+    site = make_site()
+    assert sorted(secure) == sorted(f"https://{name}" for name in (site.domain, *site.redirects))
+    assert sorted(set(names)) == sorted(
+        dotted for name in (site.domain, *site.redirects) for dotted in (name, f"{name}.")
+    )
+    assert text.count(f"redir https://{site.domain}{{uri}} 308") == 2
+
+
+@pytest.mark.parametrize("limit", [1, 9, 10, 99, 100, 64 * 1024**2])
+def test_numbers_above_a_limit(limit: int) -> None:
+    render = ENTRY.module("render")
+    assert render
+    above = re.compile(f"^0*({render.make_over(limit)})$")
+    near = {0, 1, *range(max(0, limit - 1200), limit + 1200), limit * 10, limit * 99, 10**12}
+    assert [number for number in near if bool(above.match(str(number))) != (number > limit)] == []
+
+
+def test_the_page_of_a_site_that_is_down_is_neutral_and_french(plan: Plan) -> None:
+    text = deploy_module().render_files(plan, "")["/etc/caddy/Caddyfile"]
+    assert text.count('<html lang="fr">') == 3
+    assert "Site momentanément indisponible" in text
+    assert "`" not in "".join(re.findall(r"`(<!DOCTYPE.*?</html>)`", text))
+
+
+def test_flows_are_those_of_the_web() -> None:
+    flows = [(flow.protocol, flow.ports, flow.source) for flow in ENTRY.service.flows]
+    assert flows == [("tcp", (80, 443), "anyone")]
+
+
+def test_another_root_certificate_is_a_change(tmp_path: Path) -> None:
+    from socle.load.workspace import Workspace
+
+    workspace = Workspace(tmp_path, "lab", tmp_path)
+    module = deploy_module()
+    assert module.load_inputs(workspace) == {}
+    (tmp_path / "acme-root.pem").write_text("one")
+    first = module.load_inputs(workspace)
+    (tmp_path / "acme-root.pem").write_text("two")
+    assert module.load_inputs(workspace) != first
