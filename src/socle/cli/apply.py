@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from socle.cli.common import Session, make_changes_data, render_changes, verb
+from socle.cli.common import Session, verb
 from socle.cli.plan import load_changes
 from socle.errors import Exit
 from socle.runs.journal import recorded
@@ -49,6 +49,6 @@ def register(group: click.Group) -> None:
         else:
             with locked(session.workspace.state, "apply", session.talk.say):
                 changes = run_apply(context, stages)
-        session.show(make_changes_data(changes), lambda: render_changes(changes))
+        session.show_changes(changes)
         session.next("socle plan")
         return Exit.DONE

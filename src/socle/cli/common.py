@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,10 @@ class Session:
             width = None if sys.stdout.isatty() else _PIPE_WIDTH
             Console(highlight=False, soft_wrap=True, width=width).print(render())
 
+    def show_changes(self, changes: Sequence[Change]) -> None:
+        """Changes on stdout: all of them as JSON or with -v, else a row per site."""
+        self.show(make_changes_data(changes), lambda: render_changes(changes, every=self.talk.verbose > 0))
+
     def next(self, *commands: str) -> None:
         """Name the next useful commands."""
         self.talk.say("Next: " + "   or   ".join(commands))
@@ -101,15 +106,32 @@ def verb(group: click.Group, name: str, *, example: str, codes: Sequence[Exit] =
     return declare
 
 
-def render_changes(changes: Sequence[Change]) -> Table | Text:
-    """Changes as a table, or a sentence when there are none."""
+def render_changes(changes: Sequence[Change], every: bool = False) -> Table | Text:
+    """Changes as a table, or a sentence when there are none. What one site is made of is one row, unless `every`."""
     if not changes:
         return Text("Nothing to change.")
     table = Table("stage", "action", "kind", "name", "association", box=None, pad_edge=False)
-    for change in changes:
-        row = (change.stage, change.action, change.kind, change.name, change.association)
-        table.add_row(*(Text(cell) for cell in row))
+    for row in map(_make_row, changes) if every else _make_rows(changes):
+        table.add_row(*map(Text, row))
     return table
+
+
+def _make_row(change: Change) -> tuple[str, ...]:
+    return (change.stage, change.action, change.kind, change.name, change.association)
+
+
+def _make_rows(changes: Sequence[Change]) -> Iterator[tuple[str, ...]]:
+    def group(change: Change) -> tuple[str, ...]:
+        alone = change.stage != "sites" or not change.association
+        return _make_row(change) if alone else (change.stage, change.action, "", "", change.association)
+
+    for (stage, action, kind, name, association), found in groupby(changes, group):
+        same = list(found)
+        if kind:
+            yield (stage, action, kind, name, association)
+        else:
+            shown = _make_row(same[0]) if len(same) == 1 else ("", "", "site", f"{len(same)} resources (-v)", "")
+            yield (stage, action, shown[2], shown[3], association)
 
 
 def make_changes_data(changes: Sequence[Change]) -> dict[str, Any]:

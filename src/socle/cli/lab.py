@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from socle.cli.apply import run_apply
-from socle.cli.common import Session, is_interactive, make_changes_data, render_changes, verb
+from socle.cli.common import Session, is_interactive, verb
 from socle.errors import Exit, Problem, Refused
 from socle.lab.down import run_down
 from socle.lab.status import load_status
@@ -34,7 +34,7 @@ def register(group: click.Group) -> None:
         with locked(session.workspace.state, "lab up", session.talk.say):
             context = run_world(session)
             changes = run_apply(context)
-        session.show(make_changes_data(changes), lambda: render_changes(changes))
+        session.show_changes(changes)
         _show_end(session, context.plan)
         return Exit.DONE
 

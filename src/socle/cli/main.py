@@ -28,9 +28,7 @@ class _Verbs(click.Group):
         return self.commands[cmd_name]
 
 
-@click.command(
-    cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
-)
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="socle")
 def socle() -> None:
     """Free-software hosting for associations, from request to proof."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import click
 
-from socle.cli.common import Session, make_changes_data, render_changes, verb
+from socle.cli.common import Session, verb
 from socle.errors import Exit
 from socle.stages.base import Change, Context
 from socle.stages.order import STAGES
@@ -32,7 +32,7 @@ def register(group: click.Group) -> None:
         """Show what would change across hosts, baseline, services and sites. Changes nothing."""
         context = session.context(full)
         changes = load_changes(context)
-        session.show(make_changes_data(changes), lambda: render_changes(changes))
+        session.show_changes(changes)
         for association in context.plan.waiting:
             session.talk.say(f"{association}: its request is not accepted yet (socle request accept {association})")
         for orphan in context.plan.orphans:
