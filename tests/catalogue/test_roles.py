@@ -196,9 +196,5 @@ def test_handlers_act_again_after_an_interrupted_run(role: Path) -> None:
     """A handler that is not in the common topic would be lost by a kill between the change and it."""
     handlers = load_yaml(role / "handlers" / "main.yml") or []
     chained = {name for handler in handlers for name in [handler.get("notify")] if name}
-    lost = [
-        h["name"]
-        for h in handlers
-        if h.get("listen") != "Apply everything again" and h["name"] not in chained
-    ]
+    lost = [h["name"] for h in handlers if h.get("listen") != "Apply everything again" and h["name"] not in chained]
     assert lost == []

@@ -117,6 +117,16 @@ def test_outer_hosts_do_not_reach_inner_ones(environment: Environment, port: int
     assert not can_connect(environment, "out1", address_of(environment, "web1"), port)
 
 
+def test_a_border_removed_by_hand_is_put_back(environment: Environment) -> None:
+    """Also the proof that the test above can fail."""
+    bridge, inner = environment.plan.networks[0].bridge, address_of(environment, "web1")
+    with environment.client() as client:
+        client.update_network(bridge, {"config": {"security.acls": ""}})
+    assert can_connect(environment, "out1", inner, 8000)
+    assert changes_of(environment.context) == {f"update network {bridge}"}
+    assert not can_connect(environment, "out1", inner, 8000)
+
+
 @pytest.mark.parametrize("port", [22, 8000])
 def test_inner_hosts_reach_outer_ones(environment: Environment, port: int) -> None:
     assert can_connect(environment, "web1", address_of(environment, "out1"), port)

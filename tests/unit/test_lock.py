@@ -55,7 +55,7 @@ def test_a_killed_holder_is_cleared_with_a_message(tmp_path: Path) -> None:
 def test_a_lock_of_another_boot_stops(tmp_path: Path) -> None:
     note = {"boot": "another", "command": "apply", "who": "awa", "pid": "1", "since": "yesterday"}
     (tmp_path / "lock").write_text(json.dumps(note))
-    with pytest.raises(Refused, match="apply by awa.*delete"), locked(tmp_path, "apply", print):
+    with pytest.raises(Refused, match=r"apply by awa.*delete"), locked(tmp_path, "apply", print):
         pass
     assert json.loads((tmp_path / "lock").read_text()) == note
 

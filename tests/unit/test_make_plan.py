@@ -109,7 +109,7 @@ def test_problems_of_several_files_come_together() -> None:
 
 
 def test_two_names_one_identifier_stop_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socle.planning.allocate.make_site_name", lambda tag, association: "pg-same")
+    monkeypatch.setattr("socle.planning.allocate.make_site_name", lambda *_: "pg-same")
     inputs = make_inputs({"a": make_request_text(), "b": make_request_text()})
     with pytest.raises(Refused, match="pg-same is that of a"):
         make_site_allocations(inputs, ["a", "b"])
