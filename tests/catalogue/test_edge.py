@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from socle.load.catalogue import load_catalogue
-from socle.model.plan import Plan, Site
+from socle.model.plan import Plan, Record, Site
 from socle.planning.make_plan import make_plan
 from socle.sites.resources import File
 from tests.make import make_inputs
@@ -134,3 +134,47 @@ def test_another_root_certificate_is_a_change(tmp_path: Path) -> None:
     first = module.load_inputs(workspace)
     (tmp_path / "acme-root.pem").write_text("two")
     assert module.load_inputs(workspace) != first
+
+
+# Names that their owner's DNS leads elsewhere (case B5).
+
+ZONE = {
+    ("good.test", "A"): ["10.64.1.10"],
+    ("good.test", "AAAA"): ["fd50:1::a"],
+    ("old.test", "A"): ["10.64.1.10"],
+    ("old.test", "AAAA"): ["2001:db8::1"],
+    ("gone.test", "A"): ["192.0.2.1"],
+    ("mute.test", "A"): None,
+}
+
+
+def find_warnings(plan: Plan, **changes: Any) -> list[str]:
+    module = ENTRY.module("check")
+    assert module
+    plan = plan.model_copy(update={"sites": (make_site(**changes),), "records": ()})
+    found: list[str] = module.find_warnings(plan, lambda name, kind: ZONE.get((name, kind), []))
+    return found
+
+
+def test_a_name_that_leads_here_is_fine(plan: Plan) -> None:
+    assert find_warnings(plan, domain="good.test", redirects=()) == []
+
+
+def test_the_name_and_the_record_to_mend_are_told(plan: Plan) -> None:
+    assert find_warnings(
+        plan, domain="good.test", redirects=("www.good.test", "old.test", "gone.test", "mute.test")
+    ) == [
+        "wp-ecole-du-bourg: www.good.test: expected a record A 10.64.1.10: it has no address, hence no certificate",
+        "wp-ecole-du-bourg: old.test: AAAA leads to 2001:db8::1, expected fd50:1::a",
+        "wp-ecole-du-bourg: gone.test: A leads to 192.0.2.1, expected 10.64.1.10",
+        "wp-ecole-du-bourg: mute.test: its DNS does not answer: not checked",
+    ]
+
+
+def test_names_whose_records_are_ours_are_not_asked(plan: Plan) -> None:
+    module = ENTRY.module("check")
+    assert module
+    record = Record(name="good.test", zone="test", type="A", ttl=60, values=("10.64.1.10",), association="a")
+    site = make_site(domain="good.test", redirects=("www.good.test",))
+    owned = plan.model_copy(update={"sites": (site,), "records": (record,)})
+    assert [name for _, name in module.find_foreign_names(owned)] == ["www.good.test"]

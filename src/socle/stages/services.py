@@ -4,7 +4,8 @@ A service's `deploy(host, plan, workspace)` calls pyinfra's operations, which ru
 which they are called. A stamp on the host holds, per service, the digest of its folder and of what it was
 given: what has not changed costs one round trip per host. `remove(host, plan, workspace)`, where there is
 one, undoes it when the plan no longer wants the service there. `load_inputs(workspace)`, where there is
-one, returns what else the deploy reads, so that a change of it is seen.
+one, returns what else the deploy reads, so that a change of it is seen. A module `check.py` with
+`run_check(plan, talk)` warns of what stands in the way of sites and is not ours to mend.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class ServicesStage:
     def apply(self, context: Context) -> list[Change]:
         """Install them, all hosts in parallel. A host whose service failed keeps its later ones for the next
         run; the others go on. Raises PartlyDone naming each failure."""
+        _run_checks(context)
         todo = {host: tasks for host, tasks in _load_tasks(context).items() if tasks}
         if not todo:
             return []
@@ -74,6 +76,13 @@ class ServicesStage:
         if problems := [failure for failure in failures if failure]:
             raise PartlyDone("services: " + "\n".join(problems), "run again: what is done stays done")
         return changes
+
+
+def _run_checks(context: Context) -> None:
+    """What services have to say about the plan's sites that only the world can tell: warnings, never a stop."""
+    for name in sorted({name for host in context.plan.hosts for name in host.services}):
+        if check := context.catalogue[name].module("check"):
+            check.run_check(context.plan, context.talk)
 
 
 def _make_change(host: Host, task: Task) -> Change:
