@@ -34,6 +34,15 @@ def render_files(plan: Plan, root: str) -> dict[str, str]:
     }
 
 
+def make_forget(root: bytes) -> str:
+    """The command that drops certificates and accounts when the authority is not the one they are of: a lab
+    made again has the same address, and Caddy asks for ever with an account that is unknown there. It runs
+    before the new root is written, so that a cut run comes back to it."""
+    digest = hashlib.sha256(root).hexdigest()
+    stale = " ".join(f"/var/lib/caddy/.local/share/caddy/{name}" for name in ("acme", "certificates"))
+    return f"echo '{digest}  {_render.ROOT}' | sha256sum --check --status || rm -rf {stale}"
+
+
 def deploy(host: Host, plan: Plan, workspace: Workspace) -> None:  # noqa: ARG001 - the same for all services
     """Everything of the edge but the sites, from a bare host or from what a killed run left."""
     authority = workspace.state / _AUTHORITY
@@ -45,6 +54,8 @@ def deploy(host: Host, plan: Plan, workspace: Workspace) -> None:  # noqa: ARG00
         _retry_delay=5,
     )
     files.directory(name="sites", path="/etc/caddy/sites", mode="755", user="root", group="root")
+    if authority.is_file():
+        server.shell(name="forget another authority", commands=[make_forget(authority.read_bytes())])
     for path, content in render_files(plan, authority.read_text() if authority.is_file() else "").items():
         files.put(name=path, src=StringIO(content), dest=path, mode="644", user="root", group="root")
     server.shell(name="check", commands=[" ".join(VALIDATE)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,21 @@ def test_another_root_certificate_is_a_change(tmp_path: Path) -> None:
     first = module.load_inputs(workspace)
     (tmp_path / "acme-root.pem").write_text("two")
     assert module.load_inputs(workspace) != first
+
+
+@pytest.mark.parametrize(("known", "kept"), [(b"one", True), (b"two", False), (None, False)])
+def test_accounts_at_another_authority_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bytes | None, kept: bool
+) -> None:
+    storage = tmp_path / "caddy"
+    (storage / "acme").mkdir(parents=True)
+    root = tmp_path / "root.pem"
+    if known is not None:
+        root.write_bytes(known)
+    monkeypatch.setattr(ENTRY.module("render"), "ROOT", str(root))
+    command = deploy_module().make_forget(b"one").replace("/var/lib/caddy/.local/share/caddy", str(storage))
+    subprocess.run(["sh", "-c", command], check=True)
+    assert (storage / "acme").exists() is kept
 
 
 # Names that their owner's DNS leads elsewhere (case B5).
