@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.synchronize import Event
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -229,7 +230,8 @@ def make_new_sites(lab: Hosts) -> list[Site]:
     return [make_site(like, f"killed-{number}", 59040 + number) for number in range(2)]
 
 
-def run_apply_new_sites(lab: Hosts) -> None:
+def run_apply_new_sites(lab: Hosts, started: Event) -> None:
     """Apply the plan with them, as the first process of a group that can be killed whole."""
     os.setsid()
+    started.set()
     apply(add_sites(lab.context(), *make_new_sites(lab)))

@@ -181,9 +181,12 @@ def test_killed_at_any_moment_a_new_run_completes(lab: Any, seed: int) -> None:
     try:
         for site in sites:
             mount(lab, site)
-        process = multiprocessing.get_context("spawn").Process(target=run_apply_new_sites, args=(lab,))
+        spawn = multiprocessing.get_context("spawn")
+        started = spawn.Event()
+        process = spawn.Process(target=run_apply_new_sites, args=(lab, started))
         process.start()
-        time.sleep(random.Random(seed).uniform(1, 15))  # noqa: S311
+        assert started.wait(60)
+        time.sleep(random.Random(seed).uniform(0.1, 12))  # noqa: S311
         os.killpg(process.pid or 0, signal.SIGKILL)
         process.join(30)
         apply(added)
