@@ -40,8 +40,8 @@ class Programs:
                 return CompletedProcess(arguments, int(self.refused()), "", "unexpected }" * self.refused())
             case ["systemctl", "restart", *units]:
                 self.active |= set(units) - self.broken
-            case ["systemctl", "disable", "--now", unit]:
-                self.active.discard(unit)
+            case ["systemctl", "disable", "--now", *units]:
+                self.active -= set(units)
             case ["systemctl", "show", _, *units]:
                 return CompletedProcess(arguments, 0, "\n".join(self._show(unit) for unit in units), "")
             case ["installer", *_]:

@@ -127,9 +127,21 @@ class Apply:
     def remove(self) -> None:
         """What leads to a site goes first; what it stands on, last."""
         self.write_shared([(site, f"shared:{name}", None) for site, name in self.removals("shared")])
-        for kind in ("unit", "grant", "link", "file", "directory"):
+        self.stop_units()
+        for kind in ("grant", "link", "file", "directory"):
             for site, name in list(self.removals(kind)):
                 self.attempt(site, f"{kind}:{name}", partial(REMOVE[kind], name))
+
+    def stop_units(self) -> None:
+        """Disable and stop units, all by one call."""
+        units = list(self.removals("unit"))
+        try:
+            running = run_stop(sorted({name for _, name in units}))
+        except Failed as error:
+            running = {name: str(error) for _, name in units}
+        for site, name in units:
+            if name in running:
+                self.fail(site, f"unit:{name}", running[name])
 
     def start_units(self) -> None:
         """Enable and restart the units that need it, all by one call each."""
@@ -193,6 +205,17 @@ def in_volume(key: str, mounts: list[str]) -> bool:
     """Whether a key names something on one of the volumes."""
     name = key.partition(":")[2]
     return any(name == mount or name.startswith(f"{mount}/") for mount in mounts)
+
+
+def run_stop(names: list[str]) -> dict[str, str]:
+    """Disable and stop the units there are; why those that still run do."""
+    known = sorted(read_units(names)) if names else []
+    if not known:
+        return {}
+    result = run(["systemctl", "disable", "--now", *known], timeout=300)
+    run(["systemctl", "reset-failed", *known])
+    states = read_units(known)
+    return {name: last_lines(result.stderr) or "does not stop" for name in known if states.get(name, {}).get("active")}
 
 
 def run_units(names: list[str]) -> dict[str, dict[str, Any]]:

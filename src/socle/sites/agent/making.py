@@ -14,7 +14,7 @@ from typing import Any
 
 from socle.sites.agent.files import FOLDER, SUFFIX, parent, remove_path, write_file
 from socle.sites.agent.programs import Failed, check_name, last_lines, must, run, sql
-from socle.sites.agent.reading import read_steps, read_units, read_user
+from socle.sites.agent.reading import read_steps, read_user
 
 MAX_CONNECTIONS = 20
 PRIVILEGES = (
@@ -112,18 +112,11 @@ MAKE: dict[str, Callable[[str, Wire], None]] = {
 }
 
 
-def stop_unit(name: str) -> None:
-    if read_units([name]):
-        must(["systemctl", "disable", "--now", name])
-        run(["systemctl", "reset-failed", name])
-
-
 def drop_grant(name: str) -> None:
     sql(f"DROP USER IF EXISTS '{check_name(name)}'@'localhost';")
 
 
 REMOVE: dict[str, Callable[[str], None]] = {
-    "unit": stop_unit,
     "grant": drop_grant,
     "link": remove_path,
     "file": remove_path,
