@@ -14,7 +14,7 @@ from socle.load.yaml_source import make_model, parse_source
 from socle.model.allocation import Allocations, NetworkAllocation
 from socle.model.platform import Platform
 from socle.model.request import make_request_model
-from socle.model.service import Flow, Kind, Secret, Service, SiteOptions
+from socle.model.service import Data, Flow, Kind, Secret, Service, SiteOptions
 
 
 class PageOptions(SiteOptions):
@@ -31,6 +31,7 @@ WEB = Service(
     role="web",
     flows=(Flow(ports=(80,), source="edge"),),
     memory=50 * 1024**2,
+    data=Data(path="/var/lib/httpd", size=1024**3),
 )
 EDGE = Service(
     name="edge",

@@ -2,7 +2,7 @@
 
 from pydantic import ByteSize
 
-from socle.model.service import Kind, Service
+from socle.model.service import Data, Kind, Service
 
 SERVICE = Service(
     name="mariadb",
@@ -19,5 +19,6 @@ SERVICE = Service(
     ),
     units=("mariadb.service", "socle-database-quota.service"),
     users=("mysql",),
+    data=Data(path="/var/lib/mysql", size=ByteSize(8 * 1024**3)),
     memory=ByteSize(512 * 1024**2),
 )

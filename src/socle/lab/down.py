@@ -9,6 +9,8 @@ from socle.load.workspace import Workspace
 from socle.runs.talk import Talk
 from socle.stages.hosts_destroy import run_destroy
 
+_OF_OUTSIDE = ("outside.json", "acme-root.pem")
+"""What the host `outside` left in the state folder: wrong as soon as it is gone."""
 _WRITTEN = ("allocations.yml", "hosts.yml")
 
 
@@ -17,6 +19,8 @@ def run_down(workspace: Workspace, talk: Talk, everything: bool) -> list[str]:
     wrote. Returns what was removed. The caller holds the lock, and its file is the last to go."""
     changes = run_destroy(workspace, load_platform(workspace), talk, everything)
     removed = [f"{change.kind} {change.name}" for change in changes]
+    for name in _OF_OUTSIDE:
+        (workspace.state / name).unlink(missing_ok=True)
     if everything:
         for name in _WRITTEN:
             (workspace.inventory / name).unlink(missing_ok=True)

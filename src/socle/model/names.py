@@ -53,3 +53,8 @@ def make_database_name(site: str) -> str:
     """The site's database and database user: MariaDB allows 64 and 80 characters, a site's name has 32.
     Site names hold no underscore, so the mapping is one to one."""
     return site.replace("-", "_")
+
+
+def make_data_name(host: str, service: str) -> str:
+    """The volume of a service's shared data on a host. No site's name holds an underscore."""
+    return f"{host}_{service}"

@@ -64,6 +64,7 @@ class Volume(Model):
     size: int | None
     """Bytes; None leaves what it has (the request is gone)."""
     association: str
+    """Empty for the data of a service that several associations share."""
 
 
 class Record(Model):

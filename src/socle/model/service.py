@@ -38,6 +38,13 @@ class Secret(Model):
     length: int = Field(default=43, ge=20, le=128)
 
 
+class Data(Model):
+    """What the shared part of a service keeps, on a volume of its own, so that it survives its host."""
+
+    path: str = Field(pattern=r"^/")
+    size: ByteSize
+
+
 class SiteOptions(Model):
     """What every request for a site says, whatever the service."""
 
@@ -81,6 +88,7 @@ class Service(Model):
     """Files and folders on the host that are this service's alone."""
     units: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
+    data: Data | None = None
     flows: tuple[Flow, ...] = ()
     secrets: tuple[Secret, ...] = ()
     options: type[SiteOptions] = SiteOptions

@@ -9,7 +9,7 @@ from typing import Literal
 from socle.errors import InvalidInput, Problem, Refused
 from socle.load.inputs import Inputs
 from socle.model.allocation import NetworkAllocation, SiteAllocation
-from socle.model.names import make_database_name
+from socle.model.names import make_data_name, make_database_name
 from socle.model.plan import Host, Input, Network, Nic, Orphan, Plan, Record, Site, Volume
 from socle.model.request import Request
 from socle.model.service import Kind, Service, SiteOptions
@@ -57,7 +57,7 @@ def _assemble(inputs: Inputs) -> Plan:
         acme_directory=platform.acme.directory,
         networks=networks,
         hosts=hosts,
-        volumes=tuple(sorted((*map(_make_volume, sites), *map(_make_kept_volume, orphans)), key=lambda v: v.name)),
+        volumes=tuple(sorted(_make_volumes(inputs, hosts, sites, orphans), key=lambda volume: volume.name)),
         records=tuple(_make_records(inputs, sites, hosts)),
         sites=sites,
         orphans=orphans,
@@ -188,6 +188,18 @@ def _make_site(inputs: Inputs, name: str, given: SiteAllocation, request: Reques
         options=options.model_dump(mode="json", include=own),
         secrets=tuple(secret.name for secret in service.secrets),
     )
+
+
+def _make_volumes(
+    inputs: Inputs, hosts: tuple[Host, ...], sites: tuple[Site, ...], orphans: tuple[Orphan, ...]
+) -> Iterator[Volume]:
+    yield from map(_make_volume, sites)
+    yield from map(_make_kept_volume, orphans)
+    for host in hosts:
+        for service in host.services:
+            if data := inputs.catalogue[service].service.data:
+                name = make_data_name(host.name, service)
+                yield Volume(name=name, host=host.name, path=data.path, size=int(data.size), association="")
 
 
 def _make_volume(site: Site) -> Volume:

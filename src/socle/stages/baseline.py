@@ -27,7 +27,6 @@ from socle.stages.stamps import load_stamps, run_stamps
 
 _TIMEOUT = 1200.0
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
-_PORT_NODE_EXPORTER = 9100
 
 
 class BaselineStage:
@@ -69,17 +68,10 @@ def make_variables(host: Host, plan: Plan, platform: Platform, public_key: str) 
             {"name": operator.name, "ssh_keys": list(operator.ssh_keys)} for operator in platform.operators
         ],
         "firewall_management_sources": [f"{management.ipv4.ip}/32"],
-        "firewall_inputs": [entry.model_dump(mode="json") for entry in host.inputs]
-        + [_make_monitoring(management.ipv4.ip)],
+        "firewall_inputs": [entry.model_dump(mode="json") for entry in host.inputs],
         "monitoring_listen": str(host.address),
-        "monitoring_port": _PORT_NODE_EXPORTER,
         "time_zone": plan.timezone,
     }
-
-
-def _make_monitoring(controller: Any) -> dict[str, Any]:
-    sources = [f"{controller}/32"]
-    return {"protocol": "tcp", "ports": [_PORT_NODE_EXPORTER], "sources": sources, "comment": "monitoring"}
 
 
 def render_variables(context: Context) -> bytes:

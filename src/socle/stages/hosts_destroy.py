@@ -72,7 +72,8 @@ def _run_volumes(client: IncusClient, cache: Cache, environment: str) -> list[Ch
     for name, found in cache.volumes().items():
         if is_ours(found, environment):
             client.delete_volume(name)
-            association = found["config"].get(OWNER, "").partition(":")[2]
+            kind, _, owner = found["config"].get(OWNER, "").partition(":")
+            association = owner if kind == "association" else ""
             changes.append(_make_change("volume", name, association))
     return changes
 

@@ -245,8 +245,8 @@ def render_network_unit(plan: Plan, host: Host, nic: Nic) -> str:
 
 def _make_volume(volume: Volume, plan: Plan) -> Wanted:
     size = {} if volume.size is None else {"size": str(volume.size)}
-    owner = make_marker(plan.environment, f"association:{volume.association}")
-    inputs = {"name": volume.name, "config": owner, **size}
+    owner = f"association:{volume.association}" if volume.association else f"service:{volume.name}"
+    inputs = {"name": volume.name, "config": make_marker(plan.environment, owner), **size}
     return Wanted("Volume", volume.name, inputs, volume.association)
 
 
