@@ -8,20 +8,12 @@ from collections.abc import Mapping
 from socle.model.plan import Plan, Site
 from socle.sites.resources import Database, File, Grant, Resource
 
-DATABASE_SHARE = 4
-"""A quarter of the site's quota is its database's: the volume should have the other three."""
-
-
-def make_database_limit(quota: int) -> int:
-    """Bytes the database of a site may take, out of the site's quota in bytes."""
-    return quota // DATABASE_SHARE
-
 
 def make_site(site: Site, _plan: Plan, secrets: Mapping[str, str]) -> tuple[Resource, ...]:
     """The site's database, its account, and the limit that socle-database-quota enforces."""
     if site.database is None:
         return ()
-    limit = {"database": site.database, "bytes": make_database_limit(site.quota)}
+    limit = {"database": site.database, "bytes": site.database_quota}
     return (
         Database(site.database),
         Grant(site.database, secrets["database_password"]),

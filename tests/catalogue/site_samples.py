@@ -32,6 +32,7 @@ def make_site(**changes: Any) -> Site:
         "domain": "xn--cole-9oa.example",
         "redirects": (),
         "quota": 1024**3,
+        "database_quota": 256 * 1024**2,
         "memory": 256 * 1024**2,
         "options": {},
         "secrets": tuple(SECRETS),

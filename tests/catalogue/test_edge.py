@@ -34,6 +34,7 @@ def make_site(**changes: Any) -> Site:
         "domain": "xn--cole-du-bourg-9gb.example",
         "redirects": ("www.xn--cole-du-bourg-9gb.example", "bourg.example"),
         "quota": 1,
+        "database_quota": 0,
         "memory": 1,
         "options": {},
         "secrets": (),

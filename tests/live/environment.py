@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tenacity
 import yaml
 
 from socle.cli.common import Session
+from socle.errors import Unreachable
 from socle.incus.client import IncusClient
 from socle.incus.connect import open_client
 from socle.load.inputs import load_platform
@@ -27,6 +29,7 @@ from socle.stages.base import Context
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOCLE = [sys.executable, "-m", "socle"]
 UP_SECONDS = 1500
+START_SECONDS = 90
 SNAPSHOT = "built"
 _SHARED = ("stacks", "roles", "playbooks")
 
@@ -136,7 +139,7 @@ class Lab:
         """Snapshot hosts and volumes, and keep a copy of the state and of the control repository's own files."""
         with self.client() as client:
             for name in self._instances(client):
-                client.set_state(name, "stop", force=True)
+                client.set_state(name, "stop")
             for name in self._instances(client):
                 client.snapshot_instance(name, SNAPSHOT)
             for volume in client.list_volumes():
@@ -181,7 +184,17 @@ class Lab:
         for name in self._instances(client):
             client.set_state(name, "start")
         for name in self._instances(client):
-            self.ssh(name, ["systemctl", "is-system-running", "--wait"], check=False, timeout=90)
+            self.wait_started(name)
+
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(Unreachable),
+        stop=tenacity.stop_after_delay(START_SECONDS),
+        wait=tenacity.wait_fixed(0.5),
+        reraise=True,
+    )
+    def wait_started(self, host: str) -> None:
+        """Wait until a host that was started answers over SSH and has started what it starts."""
+        self.ssh(host, ["systemctl", "is-system-running", "--wait"], check=False, timeout=START_SECONDS)
 
 
 def parse_response(text: str) -> Response:

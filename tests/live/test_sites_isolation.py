@@ -206,7 +206,7 @@ echo json_encode($wpdb->query('DELETE FROM wp_fill'));
 
 def test_a_full_database_stops_writing_for_its_site_alone(lab: Any) -> None:
     first = wordpress_sites(lab)[0]
-    with extra_site(lab, "full-database", 59051, quota=128 * 1024**2) as (_, site):
+    with extra_site(lab, "full-database", 59051, quota=128 * 1024**2, database_quota=32 * 1024**2) as (_, site):
         assert wait_for(lambda: run_php(lab, site, _FILL, 20)[1] != "", 60), "its rights were never taken away"
         written, error = run_php(lab, site, _FILL, 1)
         assert written == 0

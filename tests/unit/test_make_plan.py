@@ -38,7 +38,7 @@ def test_a_site_is_named_placed_and_reachable() -> None:
         (site.domain, "AAAA", ("fd50:1::a",)),
     ]
     assert [(volume.name, volume.size, volume.path) for volume in plan.volumes] == [
-        (site.name, site.quota, site.path),
+        (site.name, site.quota - site.quota // 4, site.path),
         ("web1_httpd", 1024**3, "/var/lib/httpd"),
     ]
     assert plan.host("web1").services == ("httpd", "page")

@@ -94,6 +94,8 @@ class Site(Model):
     redirects: tuple[str, ...]
     quota: int
     """Bytes, files and database together."""
+    database_quota: int
+    """Bytes of them that are the database's; the volume has the others."""
     memory: int
     """Bytes."""
     options: dict[str, Any]

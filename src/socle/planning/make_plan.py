@@ -17,6 +17,8 @@ from socle.planning.capacity import find_shortages
 from socle.planning.rules import find_problems, make_domain
 
 SITES = "/srv/sites"
+DATABASE_SHARE = 4
+"""A quarter of a site's quota is for its database, which shares a server and counts all the same."""
 _NETWORKS_OF_ROLE = {"edge": ("public", "inner"), "web": ("inner",)}
 _MANAGEMENT_NETWORK = "inner"
 
@@ -184,6 +186,7 @@ def _make_site(inputs: Inputs, name: str, given: SiteAllocation, request: Reques
         domain=make_domain(options, given.association, inputs.platform.domain),
         redirects=options.redirects,
         quota=int(options.quota),
+        database_quota=int(options.quota) // DATABASE_SHARE if service.database else 0,
         memory=int(service.site_memory),
         options=options.model_dump(mode="json", include=own),
         secrets=tuple(secret.name for secret in service.secrets),
@@ -203,7 +206,8 @@ def _make_volumes(
 
 
 def _make_volume(site: Site) -> Volume:
-    return Volume(name=site.name, host=site.host, path=site.path, size=site.quota, association=site.association)
+    size = site.quota - site.database_quota
+    return Volume(name=site.name, host=site.host, path=site.path, size=size, association=site.association)
 
 
 def _make_kept_volume(orphan: Orphan) -> Volume:

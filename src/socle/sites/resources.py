@@ -89,7 +89,8 @@ class Link:
 
 @dataclass(frozen=True)
 class Database:
-    """A MariaDB database. Data: never dropped."""
+    """A MariaDB database. Data: never dropped. Its comment is the marker: it is on the volume with the data,
+    so that a host made anew finds what is ours."""
 
     name: str
 
@@ -179,8 +180,8 @@ def make_expected(resource: Resource, watched: str = "") -> dict[str, Any]:
             return {"digest": digest(content), "mode": mode, "owner": owner, "group": group}
         case Link(target=target):
             return {"target": target}
-        case Database():
-            return {"exists": True}
+        case Database(name=name):
+            return {"comment": f"socle:{name}"}
         case Grant(name=name):
             return {"hash": resource.password_hash, "databases": [name], "global": 0}
         case Unit():

@@ -18,6 +18,7 @@ from socle.sites.agent.shared import Item, Shared
 
 ORDER = ("user", "directory", "file", "link", "database", "grant")
 UNITS = "/etc/systemd/system/"
+_RECOGNISED = ("user", "directory", "database", "grant")
 
 
 class Apply:
@@ -188,9 +189,10 @@ class Apply:
 
 
 def _adopts(key: str, state: Any, wire: Wire) -> bool:
-    """A lost index finds its user, folders and finished steps again; a unit follows its file."""
+    """A lost index (the host was made anew, its volumes were kept) finds again what is exactly as wanted, and
+    finished steps; a unit follows its file."""
     kind = key.partition(":")[0]
-    return kind in ("unit", "step") or (kind in ("user", "directory") and bool(state == wire["expected"]))
+    return kind in ("unit", "step") or (kind in _RECOGNISED and bool(state == wire["expected"]))
 
 
 def _touched(spec: dict[str, Any]) -> list[str]:

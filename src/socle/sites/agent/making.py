@@ -62,8 +62,14 @@ def make_link(path: str, wire: Wire) -> None:
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def make_database(name: str, _wire: Wire) -> None:
-    sql(f"CREATE DATABASE IF NOT EXISTS `{check_name(name)}` CHARACTER SET utf8mb4;")
+def make_database(name: str, wire: Wire) -> None:
+    comment = wire["expected"]["comment"]
+    if not re.fullmatch(r"socle:[a-z0-9_]+", comment):
+        raise Failed(f"expected the comment of {name} to be its marker")
+    sql(
+        f"CREATE DATABASE IF NOT EXISTS `{check_name(name)}` CHARACTER SET utf8mb4 COMMENT '{comment}';"
+        f" ALTER DATABASE `{name}` COMMENT '{comment}';"
+    )
 
 
 def make_grant(name: str, wire: Wire) -> None:

@@ -52,8 +52,8 @@ def read_user(name: str) -> dict[str, Any] | None:
 
 
 def read_databases(names: set[str]) -> dict[str, Any]:
-    rows = sql("SELECT JSON_QUOTE(SCHEMA_NAME) FROM information_schema.SCHEMATA;")
-    return {name: {"exists": True} for name in names & set(rows)}
+    rows = dict(sql("SELECT JSON_ARRAY(SCHEMA_NAME, SCHEMA_COMMENT) FROM information_schema.SCHEMATA;"))
+    return {name: {"comment": rows[name]} for name in names & set(rows)}
 
 
 def read_grants(names: set[str]) -> dict[str, Any]:
