@@ -44,7 +44,15 @@ def make_site(name: str, host: str) -> Site:
     return Site.model_validate(
         {"name": name, "association": name[3:], "association_name": "X", "service": "page", "host": host}
         | {"uid": 20000, "database": None, "path": f"/srv/sites/{name}", "unit": f"socle-{name}.service"}
-        | {"domain": f"{name}.example", "redirects": (), "quota": 1, "memory": 1, "options": {}, "secrets": ()}
+        | {
+            "domain": f"{name}.example",
+            "redirects": (),
+            "quota": 1,
+            "database_quota": 0,
+            "memory": 1,
+            "options": {},
+            "secrets": (),
+        }
     )
 
 
