@@ -22,7 +22,7 @@ def built() -> Iterator[Lab]:
     if os.geteuid() != 0:
         pytest.skip("live tests make hosts: they need root")
     lab = Lab(REPOSITORY / ".live" / "test")
-    if lab.root.exists() and is_kept():
+    if is_kept() and lab.root.exists() and lab.is_saved():
         lab.run_restore()
         yield lab
         return

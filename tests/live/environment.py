@@ -170,6 +170,11 @@ class Lab:
             shutil.rmtree(source)
             shutil.copytree(copy, source, symlinks=True)
 
+    def is_saved(self) -> bool:
+        """Whether there is something to go back to."""
+        with self.client() as client:
+            return client.has_project() and all(copy.is_dir() for _, copy in self._copies())
+
     def _copies(self) -> list[tuple[Path, Path]]:
         saved = self.root.parent / f"{self.root.name}.saved"
         return [(self.workspace.state, saved / "state"), (self.root, saved / "root")]
