@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from socle.lab.engine import run_engine, run_pool
+from socle.lab.image import run_image
 from tests.live.environment import REPOSITORY, Lab, is_kept
 
 
@@ -16,11 +18,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.live)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def engine() -> None:
+    """What every live test stands on: the engine, its pool, the base image."""
+    if os.geteuid() != 0:
+        pytest.skip("live tests make hosts: they need root")
+    run_engine()
+    run_pool()
+    run_image()
+
+
 @pytest.fixture(scope="session")
 def built() -> Iterator[Lab]:
     """The environment, as `socle lab up` makes it. What a killed run left is removed first, unless kept."""
-    if os.geteuid() != 0:
-        pytest.skip("live tests make hosts: they need root")
     lab = Lab(REPOSITORY / ".live" / "test")
     if is_kept() and lab.root.exists() and lab.is_saved():
         lab.run_restore()

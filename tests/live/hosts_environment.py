@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any, cast
 
 from socle.incus.client import IncusClient
 from socle.incus.connect import open_client
+from socle.lab.image import make_recipe
 from socle.load.workspace import Workspace
 from socle.model.plan import Host, Network, Nic, Plan, Volume
 from socle.model.platform import IncusSettings, Platform
@@ -24,7 +24,7 @@ from socle.stages.hosts import HostsStage
 from socle.stages.hosts_destroy import run_destroy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-IMAGE = os.environ.get("SOCLE_TEST_IMAGE", "dev-debian13")
+IMAGE = make_recipe().alias
 MIB = 2**20
 VOLUME_SIZE = 64 * MIB
 
