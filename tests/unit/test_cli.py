@@ -110,7 +110,7 @@ def test_errors_are_one_clear_message(root: Path, arguments: list[str], code: in
 
 @pytest.mark.parametrize(
     "verb",
-    ["plan", "apply", "doctor", "journal", "login", "lab up", "lab down", "lab status", "secrets escrow"]
+    ["plan", "apply", "adopt", "doctor", "journal", "login", "lab up", "lab down", "lab status", "secrets escrow"]
     + [f"request {verb}" for verb in ("new", "check", "accept", "schema", "example")],
 )
 def test_help_has_exit_codes_and_an_example(root: Path, verb: str) -> None:
