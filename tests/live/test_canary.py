@@ -38,7 +38,7 @@ def watched_processes(secrets: dict[str, str]) -> Iterator[set[str]]:
     stop = threading.Event()
 
     def watch() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.1):  # Looking without a pause would starve what is watched.
             for process in psutil.process_iter():
                 try:
                     text = "\0".join([*process.cmdline(), *process.environ().values()])
