@@ -32,6 +32,11 @@ class Inputs:
     sources: Mapping[str, Source]
     """Where each request came from, for messages with a line."""
 
+    @property
+    def platform_path(self) -> str:
+        """How messages call platform.yml."""
+        return f"inventories/{self.environment.rpartition('-')[0]}/platform.yml"
+
 
 def load_requests(folder: Path, catalogue: Catalogue) -> tuple[dict[str, Request], dict[str, Source]]:
     """All requests of `folder`. Raises InvalidInput with the problems of all files together."""

@@ -14,7 +14,7 @@ from socle.model.plan import Host, Input, Network, Nic, Orphan, Plan, Record, Si
 from socle.model.request import Request
 from socle.model.service import Kind, Service, SiteOptions
 from socle.planning.capacity import find_shortages
-from socle.planning.rules import find_problems, make_domain
+from socle.planning.rules import find_problems, find_refusals, make_domain
 
 SITES = "/srv/sites"
 DATABASE_SHARE = 4
@@ -28,18 +28,29 @@ def make_plan(inputs: Inputs) -> Plan:
 
     Raises InvalidInput or Refused with all problems together, before anything is changed.
     """
-    platform_path = f"inventories/{inputs.environment.rpartition('-')[0]}/platform.yml"
-    problems = find_problems(inputs)
-    if not {"public", "inner"} <= set(inputs.allocations.networks):
-        remedy = "run: socle request accept --all" if not inputs.platform.lab else "run: socle lab up"
-        problems.append(Problem(platform_path, 0, "networks", "expected networks to have addresses", remedy))
+    problems, refusals, not_given = find_problems(inputs), find_refusals(inputs), list(_find_not_given(inputs))
     if problems:
-        raise InvalidInput(problems)
+        raise InvalidInput([*problems, *refusals, *not_given])
+    if refusals:
+        raise Refused(refusals)
+    if not_given:
+        raise InvalidInput(not_given)
     plan = _assemble(inputs)
-    shortages = find_shortages(plan, inputs.platform, inputs.catalogue, platform_path)
+    shortages = find_shortages(plan, inputs.platform, inputs.catalogue, inputs.platform_path)
     if shortages:
         raise Refused(shortages)
     return plan
+
+
+def _find_not_given(inputs: Inputs) -> Iterator[Problem]:
+    """What platform.yml declares and has no address or number yet. Without this a new host would be ignored."""
+    path, given = inputs.platform_path, inputs.allocations
+    if not {"public", "inner"} <= set(given.networks):
+        remedy = "run: socle request accept --all" if not inputs.platform.lab else "run: socle lab up"
+        yield Problem(path, 0, "networks", "expected networks to have addresses", remedy)
+        return
+    for name in sorted(set(inputs.platform.hosts) - set(given.hosts)):
+        yield Problem(path, 0, f"hosts.{name}", "expected a number for this host", "run: socle request accept --all")
 
 
 def _assemble(inputs: Inputs) -> Plan:
@@ -79,9 +90,22 @@ def _make_orphans(inputs: Inputs) -> Iterator[Orphan]:
     accepted = {name for name, _, _ in _find_accepted(inputs)}
     for name, given in sorted(inputs.allocations.sites.items()):
         if name not in accepted:
+            quota = given.quota or 0
             yield Orphan(
-                name=name, association=given.association, service=given.service, host=given.host, uid=given.uid
+                name=name,
+                association=given.association,
+                service=given.service,
+                host=given.host,
+                uid=given.uid,
+                quota=quota,
+                database_quota=_make_database_quota(inputs, given.service, quota),
             )
+
+
+def _make_database_quota(inputs: Inputs, service: str, quota: int) -> int:
+    """Bytes of a quota that are the database's. A service that left the catalogue is taken to have none."""
+    found = (entry.service for entry in inputs.catalogue if entry.service.name == service)
+    return next((quota // DATABASE_SHARE for declared in found if declared.database), 0)
 
 
 def _find_waiting(inputs: Inputs) -> Iterator[str]:
@@ -186,7 +210,7 @@ def _make_site(inputs: Inputs, name: str, given: SiteAllocation, request: Reques
         domain=make_domain(options, given.association, inputs.platform.domain),
         redirects=options.redirects,
         quota=int(options.quota),
-        database_quota=int(options.quota) // DATABASE_SHARE if service.database else 0,
+        database_quota=_make_database_quota(inputs, given.service, int(options.quota)),
         memory=int(service.site_memory),
         options=options.model_dump(mode="json", include=own),
         secrets=tuple(secret.name for secret in service.secrets),

@@ -10,6 +10,9 @@ from socle.load.yaml_source import Key
 from socle.model.domains import render_domain
 from socle.model.service import SiteOptions
 
+_SHOWN = 5
+"""Names of sites that a message holds before it counts the others."""
+
 
 def make_domain(options: SiteOptions, association: str, platform_domain: str) -> str:
     """The address of a site: its own domain, else the identifier under the platform's."""
@@ -19,6 +22,32 @@ def make_domain(options: SiteOptions, association: str, platform_domain: str) ->
 def find_problems(inputs: Inputs) -> list[Problem]:
     """What is wrong between the files: all of it, each with its file and line."""
     return [*_find_towns(inputs), *_find_reserved(inputs), *_find_domains(inputs)]
+
+
+def find_refusals(inputs: Inputs) -> list[Problem]:
+    """Hosts that hold data and are declared no more, or for something else: applied, it would take sites away."""
+    roles = {entry.service.name: entry.service.role for entry in inputs.catalogue}
+    held: dict[tuple[str, str], list[str]] = {}
+    for name, given in sorted(inputs.allocations.sites.items()):
+        held.setdefault((given.host, roles.get(given.service, "")), []).append(name)
+    return [
+        problem
+        for (host, role), sites in sorted(held.items())
+        for problem in _find_changed_host(inputs, host, role, sites)
+    ]
+
+
+def _find_changed_host(inputs: Inputs, host: str, role: str, sites: list[str]) -> Iterator[Problem]:
+    shown = ", ".join(sites[:_SHOWN]) + (f" and {len(sites) - _SHOWN} more" if len(sites) > _SHOWN else "")
+    settings = inputs.platform.hosts.get(host)
+    if settings is None:
+        expected = f"expected this host: it holds {shown}"
+        remedy = f"declare {host} again, under this name: sites do not follow a host that is renamed or removed"
+        yield Problem(inputs.platform_path, 0, f"hosts.{host}", expected, remedy)
+    elif role and settings.role != role:
+        expected = f"expected role {role}: it holds {shown}; found {settings.role}"
+        remedy = f"give {host} its role back, and declare another host of role {settings.role}"
+        yield Problem(inputs.platform_path, 0, f"hosts.{host}.role", expected, remedy)
 
 
 def _find_towns(inputs: Inputs) -> Iterator[Problem]:

@@ -1,0 +1,71 @@
+"""Rules between files: what a host holds stays where it is, and nothing declared is silently left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from socle.errors import Exit, InvalidInput, Refused
+from socle.load.inputs import Inputs
+from socle.model.allocation import Allocations
+from socle.planning.allocate import make_platform_allocations, make_site_allocations
+from socle.planning.make_plan import make_plan
+from tests.make import PLATFORM, make_inputs, make_request_text
+
+EDGE = {"role": "edge", "memory": "512MiB"}
+WEB = {"role": "web", "memory": "2GiB"}
+
+
+def accepted() -> Allocations:
+    inputs = make_inputs()
+    return make_site_allocations(inputs, sorted(inputs.requests))
+
+
+def with_hosts(hosts: dict[str, Any], requests: dict[str, str] | None = None) -> Inputs:
+    return make_inputs(requests, allocations=accepted(), platform={"hosts": hosts})
+
+
+@pytest.mark.parametrize(
+    ("hosts", "where", "remedy"),
+    [
+        ({"edge1": EDGE, "web2": WEB}, "hosts.web1", "declare web1 again"),
+        ({"edge1": EDGE}, "hosts.web1", "declare web1 again"),
+        ({"edge1": EDGE, "web1": EDGE, "web2": WEB}, "hosts.web1.role", "give web1 its role back"),
+    ],
+)
+@pytest.mark.parametrize("requests", [None, {}], ids=["site", "orphan"])
+def test_a_host_that_holds_data_stays(
+    hosts: dict[str, Any], where: str, remedy: str, requests: dict[str, str] | None
+) -> None:
+    with pytest.raises(Refused) as error:
+        make_plan(with_hosts(hosts, requests))
+    (problem,) = error.value.problems
+    assert error.value.exit is Exit.REFUSED
+    assert (problem.path, problem.where) == ("inventories/test/platform.yml", where)
+    assert "it holds pg-amis-du-lac" in problem.expected
+    assert remedy in problem.remedy
+
+
+def test_a_host_that_holds_nothing_may_go() -> None:
+    plan = make_plan(with_hosts({"web1": WEB}))
+    assert [host.name for host in plan.hosts] == ["web1"]
+
+
+def test_a_host_without_number_is_not_ignored() -> None:
+    inputs = with_hosts({**PLATFORM["hosts"], "web2": WEB})
+    with pytest.raises(InvalidInput) as error:
+        make_plan(inputs)
+    (problem,) = error.value.problems
+    assert (problem.where, problem.remedy) == ("hosts.web2", "run: socle request accept --all")
+    given = make_platform_allocations(inputs.platform, inputs.allocations, "1a2b", [])
+    assert [host.name for host in make_plan(replace(inputs, allocations=given)).hosts] == ["edge1", "web1", "web2"]
+
+
+def test_the_names_of_many_sites_are_counted() -> None:
+    texts = {f"a{number}": make_request_text() for number in range(7)}
+    inputs = make_inputs(texts, platform={"overcommit": "2"})
+    allocations = make_site_allocations(inputs, sorted(inputs.requests))
+    with pytest.raises(Refused, match="pg-a0, pg-a1, pg-a2, pg-a3, pg-a4 and 2 more"):
+        make_plan(make_inputs(texts, allocations=allocations, platform={"hosts": {"edge1": EDGE}}))
