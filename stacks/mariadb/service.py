@@ -20,5 +20,6 @@ SERVICE = Service(
     units=("mariadb.service", "socle-database-quota.service"),
     users=("mysql",),
     data=Data(path="/var/lib/mysql", size=ByteSize(8 * 1024**3)),
+    holds_databases=True,
     memory=ByteSize(512 * 1024**2),
 )

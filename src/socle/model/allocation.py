@@ -28,6 +28,8 @@ class SiteAllocation(Model):
     service: str
     host: str
     uid: int = Field(ge=FIRST_UID, le=LAST_UID)
+    quota: int | None = Field(default=None, ge=0)
+    """Bytes: the largest its request asked for, so that its data still counts when the request is gone."""
 
 
 class Allocations(Model):

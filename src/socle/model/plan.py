@@ -112,6 +112,10 @@ class Orphan(Model):
     service: str
     host: str
     uid: int
+    quota: int = 0
+    """Bytes that its data may take; 0 when nobody remembers."""
+    database_quota: int = 0
+    """Bytes of them that are the database's."""
 
 
 class Plan(Model):

@@ -89,6 +89,8 @@ class Service(Model):
     units: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     data: Data | None = None
+    holds_databases: bool = False
+    """Whether the databases of sites are in `data`: their quotas must fit it."""
     flows: tuple[Flow, ...] = ()
     secrets: tuple[Secret, ...] = ()
     options: type[SiteOptions] = SiteOptions

@@ -56,7 +56,7 @@ def make_site_allocations(inputs: Inputs, associations: Iterable[str]) -> Alloca
 
     Raises InvalidInput for an association without request, Refused when there is no host or no number left.
     """
-    sites = dict(inputs.allocations.sites)
+    sites = _make_remembered(inputs)
     given = {(site.association, site.service) for site in sites.values()}
     next_uid = inputs.allocations.next_uid
     problems: list[Problem] = []
@@ -71,11 +71,25 @@ def make_site_allocations(inputs: Inputs, associations: Iterable[str]) -> Alloca
             host = _choose_host(inputs, service, sites.values())
             problems += _find_refusals(inputs, association, service, name, sites, host, next_uid)
             if not problems:
-                sites[name] = SiteAllocation(association=association, service=service, host=host, uid=next_uid)
+                quota = int(inputs.requests[association].wanted()[service].quota)
+                sites[name] = SiteAllocation(
+                    association=association, service=service, host=host, uid=next_uid, quota=quota
+                )
                 next_uid += 1
     if problems:
         raise Refused(problems)
     return inputs.allocations.model_copy(update={"sites": sites, "next_uid": next_uid})
+
+
+def _make_remembered(inputs: Inputs) -> dict[str, SiteAllocation]:
+    """The sites given so far, each with the largest quota that its request ever asked for."""
+    sites: dict[str, SiteAllocation] = {}
+    for name, given in inputs.allocations.sites.items():
+        request = inputs.requests.get(given.association)
+        options = request.wanted().get(given.service) if request else None
+        grown = options is not None and int(options.quota) > (given.quota or 0)
+        sites[name] = given.model_copy(update={"quota": int(options.quota)}) if options and grown else given
+    return sites
 
 
 def _choose_host(inputs: Inputs, service: str, sites: Iterable[SiteAllocation]) -> str:
