@@ -17,12 +17,13 @@ _NAMES = {"shared": "file", "grant": "database user", "mount": "volume"}
 
 @dataclass(frozen=True)
 class Seen:
-    """What the agent read of one site. `state` is None when its stamp was trusted."""
+    """What the agent read of one site. `state` is None when its stamp was trusted; `note` is for people."""
 
     keys: tuple[str, ...] = ()
     stamp: str = ""
     pending: tuple[str, ...] = ()
     state: Mapping[str, Any] | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class SiteDifference:
 def parse_seen(answer: Mapping[str, Any]) -> dict[str, Seen]:
     """The agent's answer to `read`, by site."""
     return {
-        site: Seen(tuple(data["keys"]), data["stamp"], tuple(data["pending"]), data["state"])
+        site: Seen(tuple(data["keys"]), data["stamp"], tuple(data["pending"]), data["state"], data["note"])
         for site, data in answer["sites"].items()
     }
 

@@ -30,7 +30,7 @@ for name, source in json.loads(zlib.decompress(base64.b64decode(sys.stdin.readli
     exec(compile(source, name, "exec"), module.__dict__)
 module.main()
 """
-_AGENT = ("programs", "files", "reading", "index", "making", "shared", "applying", "main")
+_AGENT = ("programs", "files", "reading", "index", "identity", "making", "shared", "applying", "main")
 _LINE = 8192
 
 

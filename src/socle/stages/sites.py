@@ -12,7 +12,7 @@ from typing import Any
 from socle.errors import PartlyDone, SocleError
 from socle.remote import Remote, connected
 from socle.sites.desired import Desired, make_desired
-from socle.sites.difference import SiteDifference, make_associations, make_difference, parse_seen
+from socle.sites.difference import Seen, SiteDifference, make_associations, make_difference, parse_seen
 from socle.sites.exchange import Payload, run_apply, run_read
 from socle.ssh import load_addresses
 from socle.stages.base import Change, Context, StageName
@@ -63,7 +63,16 @@ def load_differences(
     payloads = {host: Payload(make_read(desired, host, context.full)) for host in hosts}
     answers = run_read(state, payloads)
     associations = make_associations(context.plan)
-    return {host: make_difference(desired[host], parse_seen(answers[host]), associations) for host in hosts}
+    seen = {host: parse_seen(answers[host]) for host in hosts}
+    for note in make_notes(seen):
+        context.talk.say(f"  {note}")
+    return {host: make_difference(desired[host], seen[host], associations) for host in hosts}
+
+
+def make_notes(seen: Mapping[str, Mapping[str, Seen]]) -> Iterator[str]:
+    """What people should know of what was found, whatever is done about it."""
+    for host, sites in seen.items():
+        yield from (f"{site} on {host}: {found.note}" for site, found in sites.items() if found.note)
 
 
 def make_read(desired: Desired, host: str, full: bool) -> dict[str, Any]:

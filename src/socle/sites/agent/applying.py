@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from socle.sites.agent.files import load_mounts, lstat
-from socle.sites.agent.index import load_indexes, new_index, save_index, sync_disk
+from socle.sites.agent.identity import make_identity, read_identity
+from socle.sites.agent.index import load_indexes, new_index, save_indexes, sync_disk
 from socle.sites.agent.making import MAKE, REMOVE, Wire
 from socle.sites.agent.programs import Failed, last_lines, run
 from socle.sites.agent.reading import read_state, read_units
@@ -18,7 +19,7 @@ from socle.sites.agent.shared import Item, Shared
 
 ORDER = ("user", "directory", "file", "link", "database", "grant")
 UNITS = "/etc/systemd/system/"
-_RECOGNISED = ("user", "directory", "database", "grant")
+_RECOGNISED = ("user", "directory", "file", "shared", "link", "database", "grant")
 
 
 class Apply:
@@ -79,6 +80,8 @@ class Apply:
         for site, spec in self.sites.items():
             for path in spec["mounts"]:
                 if path in mounts:
+                    if (found := read_identity(path)) and found["site"] != site:
+                        self.fail(site, path, f"this is the volume of {found['site']}")
                     continue
                 self.fail(site, path, "the site's volume is not mounted")
                 if (info := lstat(path)) and stat.S_ISDIR(info.st_mode):
@@ -119,7 +122,7 @@ class Apply:
             index["pending"] = sorted({*index["pending"], *(index["shared"][key]["reload"] for key in changed)})
             index["keys"] = list(dict.fromkeys([*index["keys"], *spec["keys"]]))
             index["stamp"] = ""
-            self.attempt(site, "index", partial(save_index, site, index))
+        self.save()
 
     def make(self, kind: str) -> None:
         for site, name, wire in list(self.wires(kind)):
@@ -175,6 +178,9 @@ class Apply:
 
     def record_done(self) -> None:
         """Stamps last, once everything is on the disk."""
+        for site, spec in self.sites.items():
+            for path in spec["mounts"]:
+                self.attempt(site, path, partial(self.identify, site, path))
         sync_disk()
         for site, spec in self.sites.items():
             if site in self.errors:
@@ -185,12 +191,21 @@ class Apply:
             index["shared"] = {key: value for key, value in index["shared"].items() if key in keys}
             index["units"] = {name: value for name, value in index["units"].items() if f"unit:{name}" in keys}
             index["pending"], index["stamp"] = [], spec["stamp"]
-            self.attempt(site, "index", partial(save_index, site, index))
+        self.save()
+
+    def identify(self, site: str, path: str) -> None:
+        self.indexes[site]["volumes"][path] = make_identity(path, site)
+
+    def save(self) -> None:
+        """Record every site that has not failed."""
+        indexes = {site: self.indexes[site] for site in self.sites if site not in self.errors}
+        for site, error in save_indexes(indexes).items():
+            self.fail(site, "index", error)
 
 
 def _adopts(key: str, state: Any, wire: Wire) -> bool:
-    """A lost index (the host was made anew, its volumes were kept) finds again what is exactly as wanted, and
-    finished steps; a unit follows its file."""
+    """A lost index (spoilt, or the host was made anew and its volumes kept) finds again what is exactly as wanted,
+    and finished steps; a unit follows its file."""
     kind = key.partition(":")[0]
     return kind in ("unit", "step") or (kind in _RECOGNISED and bool(state == wire["expected"]))
 

@@ -9,6 +9,7 @@ import zlib
 from typing import Any
 
 from socle.sites.agent.applying import Apply
+from socle.sites.agent.identity import find_lost
 from socle.sites.agent.index import load_indexes, locked, new_index
 from socle.sites.agent.programs import Failed
 from socle.sites.agent.reading import read_state
@@ -19,19 +20,24 @@ def read(payload: dict[str, Any]) -> dict[str, Any]:
     with locked(exclusive=False):
         indexes = load_indexes()
         wanted = payload["sites"]
-        stale = {
-            site
-            for site, spec in wanted.items()
-            if payload["full"] or indexes.get(site, {}).get("stamp", "") != spec["stamp"]
-        }
+        stamped = {site: spec["keys"] for site, spec in wanted.items() if is_stamped(indexes, site, spec)}
+        lost = find_lost(indexes, stamped)
+        stale = {site for site in wanted if payload["full"] or site in lost or site not in stamped}
         state = read_state(key for site in sorted(stale) for key in wanted[site]["keys"])
     sites: dict[str, Any] = {}
     for site in sorted({*indexes, *wanted}):
         index = indexes.get(site) or new_index()
         sites[site] = {"keys": index["keys"], "stamp": index["stamp"], "pending": index["pending"], "state": None}
+        sites[site]["note"] = lost.get(site, "") or index.get("unreadable", "")
+        if site in lost:
+            sites[site]["stamp"] = ""
         if site in stale:
             sites[site]["state"] = {key: with_digest(index, key, state[key]) for key in wanted[site]["keys"]}
     return {"sites": sites}
+
+
+def is_stamped(indexes: dict[str, dict[str, Any]], site: str, spec: dict[str, Any]) -> bool:
+    return site in indexes and bool(indexes[site]["stamp"] == spec["stamp"])
 
 
 def with_digest(index: dict[str, Any], key: str, state: Any) -> Any:
