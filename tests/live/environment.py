@@ -152,7 +152,7 @@ class Lab:
     def run_restore(self) -> None:
         """Bring everything back to the moment of `run_save`; what was made since is removed."""
         with self.client() as client:
-            saved = [name for name in self._instances(client) if self._has_snapshot(client, name)]
+            saved = [name for name in self._instances(client) if self._has_snapshot(client, f"/instances/{name}")]
             for name in self._instances(client):
                 client.set_state(name, "stop", force=True)
                 if name not in saved:
@@ -160,8 +160,7 @@ class Lab:
             for name in saved:
                 client.restore_instance(name, SNAPSHOT)
             for volume in client.list_volumes():
-                snapshots = client.get(f"{client._volumes}/{volume['name']}/snapshots")
-                if any(path.endswith(f"/{SNAPSHOT}") for path in snapshots):
+                if self._has_snapshot(client, f"{client._volumes}/{volume['name']}"):
                     client.restore_volume(volume["name"], SNAPSHOT)
                 else:
                     client.delete_volume(volume["name"])
@@ -182,8 +181,9 @@ class Lab:
     def _instances(self, client: IncusClient) -> list[str]:
         return [found["name"] for found in client.list_instances()]
 
-    def _has_snapshot(self, client: IncusClient, name: str) -> bool:
-        return any(path.endswith(f"/{SNAPSHOT}") for path in client.get(f"/instances/{name}/snapshots"))
+    def _has_snapshot(self, client: IncusClient, path: str) -> bool:
+        names = [found["name"].rpartition("/")[2] for found in client.get(f"{path}/snapshots", recursion=1)]
+        return SNAPSHOT in names
 
     def _run_start(self, client: IncusClient) -> None:
         for name in self._instances(client):
