@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from io import StringIO
 from pathlib import Path
 
 from pyinfra.api.host import Host
 from pyinfra.operations import apt, files, systemd
 
+from socle.load.catalogue import load_module
 from socle.load.workspace import Workspace
 from socle.model.plan import Plan
 
 FOLDER = Path(__file__).parent
+SERVICE = load_module(FOLDER / "service.py").SERVICE
+
+
+def render_volume() -> str:
+    """/etc/socle/quota/volume: its size, which nothing on the host shows when a quota makes it."""
+    return json.dumps({"bytes": int(SERVICE.data.size)}) + "\n"
 
 
 def deploy(_host: Host, _plan: Plan, _workspace: Workspace) -> None:
     """The server, by its local socket; then what keeps each database within its quota."""
-    apt.packages(name="MariaDB", packages=["mariadb-server"], no_recommends=True)
+    apt.packages(name="MariaDB", packages=list(SERVICE.packages), no_recommends=True)
     settings = files.put(
         name="MariaDB's settings",
         src=str(FOLDER / "templates/60-socle.cnf"),
@@ -26,6 +35,12 @@ def deploy(_host: Host, _plan: Plan, _workspace: Workspace) -> None:
         name="MariaDB runs", service="mariadb.service", running=True, enabled=True, restarted=settings.did_change()
     )
     files.directory(name="Quotas of databases", path="/etc/socle/quota", mode="755")
+    files.put(
+        name="Size of the volume of databases",
+        src=StringIO(render_volume()),
+        dest="/etc/socle/quota/volume",
+        mode="644",
+    )
     files.directory(name="Programs of socle", path="/usr/lib/socle", mode="755")
     program = files.put(
         name="Watch of databases",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +18,16 @@ SECRETS = {"admin_password": "admin'\"\\$", "database_password": "db'\"\\${x}", 
 
 def stack(service: str, module: str) -> ModuleType:
     return load_module(STACKS / service / f"{module}.py")
+
+
+def load_program(service: str, name: str) -> ModuleType:
+    """A program of a service that runs on hosts, as a module."""
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(STACKS / service / "host" / name))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
 
 
 def make_site(**changes: Any) -> Site:

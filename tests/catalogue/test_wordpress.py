@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,7 +10,16 @@ import pytest
 
 from socle.model.service import Kind
 from socle.sites.resources import File, Link, Resource, Step, Unit, make_wires
-from tests.catalogue.site_samples import SECRETS, STACKS, TITLE, check_expected, make_plan, make_site, stack
+from tests.catalogue.site_samples import (
+    SECRETS,
+    STACKS,
+    TITLE,
+    check_expected,
+    load_program,
+    make_plan,
+    make_site,
+    stack,
+)
 
 SITE = stack("wordpress", "site")
 SERVICE = stack("wordpress", "service").SERVICE
@@ -121,3 +131,26 @@ def test_privileges_are_the_same_in_the_agent_the_installer_and_the_quota() -> N
     for program in ("wordpress/host/wordpress", "mariadb/host/database-quota"):
         text = (STACKS / program).read_text().replace('"\n    "', "")
         assert f'"{PRIVILEGES}"' in text, program
+
+
+def test_an_installation_that_is_done_only_clears_what_it_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = load_program("wordpress", "wordpress")
+    said: list[str] = []
+    installed = ["1"]
+
+    def sql(statements: str) -> list[str]:
+        said.append(statements)
+        return installed if "information_schema.TABLES" in statements else []
+
+    ran: list[str] = []
+    monkeypatch.setattr(program, "sql", sql)
+    monkeypatch.setattr(program, "run_script", lambda site, *_: ran.append(site))
+    monkeypatch.setattr("sys.stdin", io.StringIO("{}"))
+    program.install("wp-ecole", "wp_ecole")
+    assert ran == []
+    assert "DROP DATABASE IF EXISTS `socle_staging_wp_ecole`" in said[-1]
+    assert "REVOKE ALL PRIVILEGES ON `socle\\_staging\\_wp\\_ecole`.*" in said[-1]
+    installed.clear()
+    monkeypatch.setattr("sys.stdin", io.StringIO("{}"))
+    program.install("wp-ecole", "wp_ecole")
+    assert ran == ["wp-ecole"]

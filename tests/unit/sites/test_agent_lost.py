@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ from tests.unit.sites.test_agent import GROUP, OWNER, Programs, make_file, make_
 __all__ = ["programs"]
 
 
+class Databases(dict[str, str]):
+    """Databases of a server, with their comments, and what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+
 @pytest.fixture
 def volumes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> set[str]:
     """Two volumes that are mounted."""
@@ -30,14 +39,21 @@ def volumes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> set[str]:
 
 
 @pytest.fixture
-def databases(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Databases of a server, with their comments."""
-    there: dict[str, str] = {}
+def databases(monkeypatch: pytest.MonkeyPatch) -> Databases:
+    """A server of databases."""
+    there = Databases()
 
     def sql(statements: str) -> list[Any]:
         if statements.startswith("CREATE DATABASE"):
             name = statements.split("`")[1]
             there[name] = f"socle:{name}"
+        for name in re.findall(r"DROP DATABASE IF EXISTS `(\w+)`", statements):
+            del there[name]
+        if "JSON_QUOTE(SCHEMA_NAME)" in statements:
+            return list(there)
+        if "JSON_QUOTE(Db)" in statements:
+            return [name.replace("_", "\\_") for name in there]
+        there.asked.append(statements)
         return [list(item) for item in there.items()]
 
     for module in (making, reading):
@@ -52,7 +68,7 @@ def make_site(tmp_path: Path, name: str) -> Wanted:
 
 
 def test_a_volume_replaced_by_an_empty_one_is_seen_and_filled(
-    programs: Programs, volumes: set[str], databases: dict[str, str], tmp_path: Path
+    programs: Programs, volumes: set[str], databases: Databases, tmp_path: Path
 ) -> None:
     a, b = make_site(tmp_path, "a"), make_site(tmp_path, "b")
     assert run(a, b)[1] == {}
@@ -67,7 +83,7 @@ def test_a_volume_replaced_by_an_empty_one_is_seen_and_filled(
 
 
 def test_a_volume_without_its_number_is_read_anew(
-    programs: Programs, volumes: set[str], databases: dict[str, str], tmp_path: Path
+    programs: Programs, volumes: set[str], databases: Databases, tmp_path: Path
 ) -> None:
     a = make_site(tmp_path, "a")
     run(a)
@@ -80,7 +96,7 @@ def test_a_volume_without_its_number_is_read_anew(
 
 
 def test_the_volume_of_another_site_is_refused(
-    programs: Programs, volumes: set[str], databases: dict[str, str], tmp_path: Path
+    programs: Programs, volumes: set[str], databases: Databases, tmp_path: Path
 ) -> None:
     a, b = make_site(tmp_path, "a"), make_site(tmp_path, "b")
     run(a)
@@ -91,7 +107,7 @@ def test_the_volume_of_another_site_is_refused(
 
 
 def test_a_lost_database_is_seen_and_made(
-    programs: Programs, volumes: set[str], databases: dict[str, str], tmp_path: Path
+    programs: Programs, volumes: set[str], databases: Databases, tmp_path: Path
 ) -> None:
     a, b = make_site(tmp_path, "a"), make_site(tmp_path, "b")
     run(a, b)
@@ -105,7 +121,7 @@ def test_a_lost_database_is_seen_and_made(
 def test_a_server_of_databases_that_is_down_is_no_green_plan(
     programs: Programs,
     volumes: set[str],
-    databases: dict[str, str],
+    databases: Databases,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -121,7 +137,7 @@ def test_a_server_of_databases_that_is_down_is_no_green_plan(
 
 
 def test_sites_made_before_volumes_had_numbers_get_one_without_a_word(
-    programs: Programs, volumes: set[str], databases: dict[str, str], tmp_path: Path
+    programs: Programs, volumes: set[str], databases: Databases, tmp_path: Path
 ) -> None:
     a = make_site(tmp_path, "a")
     run(a)
@@ -135,7 +151,7 @@ def test_sites_made_before_volumes_had_numbers_get_one_without_a_word(
 
 
 def test_two_hundred_sites_are_proved_by_one_query(
-    programs: Programs, databases: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    programs: Programs, databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"s{number}" for number in range(200)]
     for name in names:
@@ -183,3 +199,13 @@ def test_an_index_reaches_the_disk_before_it_takes_its_place(tmp_path: Path, mon
     assert index.save_indexes(indexes) == {}
     assert calls == ["sync", "rename", "rename", "folder"]
     assert index.load_indexes() == indexes
+
+
+def test_what_an_installation_that_died_left_is_dropped(
+    programs: Programs, volumes: set[str], databases: Databases, tmp_path: Path
+) -> None:
+    a, b = make_site(tmp_path, "a"), make_site(tmp_path, "b")
+    databases.update({"socle_staging_wp_a": "", "socle_staging_wp_stranger": ""})
+    assert run(a, b)[1] == {}
+    assert set(databases) == {"wp_a", "wp_b", "socle_staging_wp_stranger"}
+    assert any("REVOKE ALL PRIVILEGES ON `socle\\_staging\\_wp\\_a`.*" in text for text in databases.asked)

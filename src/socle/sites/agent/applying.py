@@ -12,7 +12,7 @@ from typing import Any
 from socle.sites.agent.files import load_mounts, lstat
 from socle.sites.agent.identity import make_identity, read_identity
 from socle.sites.agent.index import load_indexes, new_index, save_indexes, sync_disk
-from socle.sites.agent.making import MAKE, REMOVE, Wire
+from socle.sites.agent.making import MAKE, REMOVE, Wire, drop_staging
 from socle.sites.agent.programs import Failed, last_lines, run
 from socle.sites.agent.reading import read_state, read_units
 from socle.sites.agent.shared import Item, Shared
@@ -68,6 +68,7 @@ class Apply:
         self.remove()
         for kind in ORDER:
             self.make(kind)
+        self.clear()
         self.start_units()
         self.make("step")
         self.write_shared([(site, wire["key"], wire) for site, _, wire in self.wires("shared")])
@@ -127,6 +128,22 @@ class Apply:
     def make(self, kind: str) -> None:
         for site, name, wire in list(self.wires(kind)):
             self.attempt(site, wire["key"], partial(MAKE[kind], name, wire))
+
+    def clear(self) -> None:
+        """Drop what installations that died left: none runs now, since this run alone holds the lock."""
+        databases = {key.partition(":")[2]: site for site, key in self.keys() if key.startswith("database:")}
+        try:
+            if databases:
+                drop_staging(set(databases))
+        except Failed as error:
+            for name, site in databases.items():
+                self.fail(site, f"database:{name}", error)
+
+    def keys(self) -> Iterator[tuple[str, str]]:
+        """Site and key of all that the sites of this run should have."""
+        for site, spec in self.sites.items():
+            if site not in self.errors:
+                yield from ((site, key) for key in spec["keys"])
 
     def remove(self) -> None:
         """What leads to a site goes first; what it stands on, last."""

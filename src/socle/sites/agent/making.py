@@ -86,6 +86,24 @@ def make_grant(name: str, wire: Wire) -> None:
     )
 
 
+STAGING = "socle_staging_"
+
+
+def drop_staging(names: set[str]) -> None:
+    """Drop the databases that installations of `names` worked in, and the rights on them: a host that dies
+    between the move of the tables and the clearing leaves both, and a finished step never runs again."""
+    patterns = {STAGING + name: (STAGING + name).replace("_", "\\_") for name in sorted(names)}
+    left = set(sql("SELECT JSON_QUOTE(SCHEMA_NAME) FROM information_schema.SCHEMATA;"))
+    rights = set(sql("SELECT JSON_QUOTE(Db) FROM mysql.db WHERE Host = 'localhost';"))
+    statements = [f"DROP DATABASE IF EXISTS `{check_name(staging)}`;" for staging in patterns if staging in left]
+    for staging, pattern in patterns.items():
+        if pattern in rights:
+            user = staging.removeprefix(STAGING)
+            statements.append(f"REVOKE ALL PRIVILEGES ON `{pattern}`.* FROM '{check_name(user)}'@'localhost';")
+    if statements:
+        sql(" ".join(statements))
+
+
 def run_step(name: str, wire: Wire) -> None:
     if name in read_steps({name}):
         return
