@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from socle.errors import PartlyDone, Problem, Refused, SocleError, Unreachable
@@ -108,9 +109,9 @@ def _make_stamp(run: Run, stack: str) -> str:
 
 
 def _preview_stacks(run: Run, pending: list[str]) -> list[Change]:
-    run.runner.run_prepare()
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        return [change for done in pool.map(lambda stack: _run_preview(run, stack), pending) for change in done]
+    with run.runner.copied() as runner, ThreadPoolExecutor(_PARALLEL) as pool:
+        copy = replace(run, runner=runner)
+        return [change for done in pool.map(lambda stack: _run_preview(copy, stack), pending) for change in done]
 
 
 def _run_preview(run: Run, stack: str) -> list[Change]:

@@ -1,7 +1,8 @@
 """Running Pulumi: one stack at a time through the Automation API, contained, on local state only.
 
 The state is in `<state>/pulumi`, its passphrase in `<state>/pulumi-passphrase` (0600). Our own lock of the
-environment makes Pulumi's locks needless: those found are of runs that were killed, and are removed.
+environment makes Pulumi's locks needless: those found are of runs that were killed, and are removed. A preview
+holds no lock of ours, so it works on a copy: what it finds may belong to an apply that is at work.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import util
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -145,12 +148,13 @@ class Runner:
     def __init__(self, folder: Path, platform: Path) -> None:
         self.home = folder / "pulumi"
         self._work = self.home / "work"
+        self._copies = self.home / "previews"
         self._passphrase = folder / "pulumi-passphrase"
         self._platform = platform
         self._command = ContainedCommand()
 
     def run_prepare(self) -> None:
-        """Make folders and passphrase, and clear what killed runs left."""
+        """Make folders and passphrase, and clear what killed runs left. The caller holds the environment's lock."""
         self._work.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.home.chmod(0o700)
         if not self._passphrase.is_file():
@@ -160,6 +164,22 @@ class Runner:
             _run_prune(self.home / ".pulumi" / folder, 0 if folder == "locks" else _KEPT_HISTORY)
         for path in self._states():
             run_forget_pending(path)
+        for path in self._copies.glob("*"):
+            if path.stat().st_mtime < time.time() - RUN_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+
+    @contextmanager
+    def copied(self) -> Iterator[Runner]:
+        """A prepared runner on a copy of the state, for previews: whatever it does, the state stays as it is."""
+        self._copies.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self._copies, ignore_cleanup_errors=True) as folder:
+            copy = Runner(Path(folder), self._platform)
+            if self._passphrase.is_file():
+                copy._passphrase = self._passphrase
+            for path in (*self._states(), *self._work.glob("Pulumi.*.yaml")):
+                _run_copy(path, copy.home / path.relative_to(self.home))
+            copy.run_prepare()
+            yield copy
 
     def names(self) -> list[str]:
         """Stacks that have a state."""
@@ -246,6 +266,12 @@ def run_forget_pending(path: Path) -> None:
     latest = state.get("checkpoint", {}).get("latest") or {}
     if latest.pop("pending_operations", None):
         run_write(path, json.dumps(state, indent=4).encode(), 0o600)
+
+
+def _run_copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):  # Just removed by the apply that is at work.
+        shutil.copyfile(source, target)
 
 
 def _run_prune(folder: Path, kept: int) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pulumi
 import pytest
 
-from socle.errors import Exit
-from socle.stages.hosts_pulumi import make_pulumi_command, parse_failure, run_forget_pending
+from socle.errors import Exit, SocleError
+from socle.stages.hosts_pulumi import Runner, find_pulumi, make_pulumi_command, parse_failure, run_forget_pending
 
 
 def test_pulumi_dies_with_us_and_within_an_hour() -> None:
@@ -82,3 +83,42 @@ def test_an_unreadable_state_is_put_aside(tmp_path: Path) -> None:
     path.write_text('{"version": 3, "check')
     run_forget_pending(path)
     assert [file.name for file in tmp_path.iterdir()] == ["s.unreadable"]
+
+
+def read_all(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def has_pulumi() -> bool:
+    try:
+        return bool(find_pulumi())
+    except SocleError:
+        return False
+
+
+@pytest.mark.skipif(not has_pulumi(), reason="needs the Pulumi CLI, which set-up installs")
+def test_a_preview_leaves_the_state_of_a_running_apply_alone(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, tmp_path)
+    runner.run_prepare()
+    backend = runner.home / ".pulumi"
+    state = backend / "stacks" / "socle" / "networks.json"
+    lock = backend / "locks" / "organization" / "socle" / "networks" / "apply.json"
+    operation = {
+        "resource": {"urn": "urn:pulumi:networks::socle::pulumi:pulumi:Stack::x", "type": "pulumi:pulumi:Stack"},
+        "type": "creating",
+    }
+    manifest = {"time": "2026-01-01T00:00:00Z", "magic": "", "version": ""}
+    latest = {"manifest": manifest, "resources": [], "pending_operations": [operation]}
+    checkpoint = {"stack": "organization/socle/networks", "latest": latest}
+    for path, content in ((state, {"version": 3, "checkpoint": checkpoint}), (lock, {"pid": 1, "username": "apply"})):
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(content))
+    before = read_all(tmp_path)
+    with runner.copied() as copy:
+        steps = copy.run_preview("networks", lambda: pulumi.export("seen", 1))
+        assert copy.home != runner.home
+    assert steps == []
+    assert read_all(tmp_path) == before
+    runner.run_prepare()
+    assert not lock.exists()
+    assert "pending_operations" not in state.read_text()
