@@ -37,6 +37,12 @@ def deploy(_host: Host, _plan: Plan, _workspace: Workspace) -> None:
         dest="/usr/lib/socle/wordpress",
         mode="755",
     )
+    files.put(
+        name="Updates reach sites",
+        src=str(FOLDER / "templates/90socle-wordpress"),
+        dest="/etc/apt/apt.conf.d/90socle-wordpress",
+        mode="644",
+    )
     sockets = files.put(
         name="Sockets of sites",
         src=str(FOLDER / "templates/socle-sites.conf"),

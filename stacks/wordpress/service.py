@@ -70,6 +70,7 @@ SERVICE = Service(
         "wordpress-theme-twentytwentyfive",
     ),
     paths=(
+        "/etc/apt/apt.conf.d/90socle-wordpress",
         "/etc/php",
         "/etc/socle/php",
         "/etc/systemd/system/socle-wordpress-cron.service",

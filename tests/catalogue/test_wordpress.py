@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,38 @@ def test_an_installation_that_is_done_only_clears_what_it_left(monkeypatch: pyte
     monkeypatch.setattr("sys.stdin", io.StringIO("{}"))
     program.install("wp-ecole", "wp_ecole")
     assert ran == ["wp-ecole"]
+
+
+def test_an_update_restarts_the_sites_that_run_what_it_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = load_program("wordpress", "wordpress")
+    monkeypatch.setattr(program, "CODE", (str(tmp_path),))
+    monkeypatch.setattr(program, "is_settled", lambda: True)
+    calls: list[list[str]] = []
+    masters: dict[str, subprocess.Popen[bytes]] = {}
+    for name in ("a", "b"):
+        shutil.copy("/bin/sleep", tmp_path / name)
+        masters[f"socle-wp-{name}.service"] = subprocess.Popen([tmp_path / name, "60"])
+    monkeypatch.setattr(program, "load_masters", lambda: {unit: master.pid for unit, master in masters.items()})
+    monkeypatch.setattr(program.subprocess, "run", lambda arguments, **_options: calls.append(arguments))
+    try:
+        program.refresh()
+        assert calls == []
+        shutil.copy("/bin/sleep", tmp_path / "new")
+        (tmp_path / "new").rename(tmp_path / "b")
+        program.refresh()
+        assert calls == [["systemctl", "try-restart", "socle-wp-b.service"]]
+        monkeypatch.setattr(program, "is_settled", lambda: False)
+        with pytest.raises(program.Refused, match="half installed"):
+            program.refresh()
+    finally:
+        for master in masters.values():
+            master.kill()
+            master.wait()
+
+
+def test_apt_calls_it_after_every_change_of_packages() -> None:
+    text = (STACKS / "wordpress/templates/90socle-wordpress").read_text()
+    assert "DPkg::Post-Invoke" in text
+    assert "/usr/lib/socle/wordpress refresh || true" in text
