@@ -72,7 +72,7 @@ REQUEST: dict[str, Any] = {
     "name": "Les Amis du Lac",
     "town": "38151",
     "purpose": "Le lac",
-    "rna_number": "W381000001",
+    "legal_regime": "other",
     "convention": {"decision_reference": "2026-1", "agreement_date": "2026-01-31"},
     "services": {"page": {"title": "Bonjour"}},
 }

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,6 +128,8 @@ class Lab:
         """Add or change a request, from the first example."""
         path = self.root / "associations" / f"{identifier}.yml"
         data = yaml.safe_load((REPOSITORY / "associations/amis-du-lac.yml").read_text())
+        # A number of its own: two requests with one legal number are refused.
+        data["rna_number"] = f"W38{zlib.crc32(identifier.encode()) % 10**7:07d}"
         data["services"] = {"wordpress": {"title": identifier, "quota": "128MiB"}}
         path.write_text(yaml.safe_dump({**data, **changes}, allow_unicode=True, sort_keys=False))
 

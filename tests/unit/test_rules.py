@@ -69,3 +69,38 @@ def test_the_names_of_many_sites_are_counted() -> None:
     allocations = make_site_allocations(inputs, sorted(inputs.requests))
     with pytest.raises(Refused, match="pg-a0, pg-a1, pg-a2, pg-a3, pg-a4 and 2 more"):
         make_plan(make_inputs(texts, allocations=allocations, platform={"hosts": {"edge1": EDGE}}))
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        ({"domain": "Mail.asso.example."}, "services.page.domain"),
+        ({"domain": "www.example"}, "services.page.domain"),
+        ({"redirects": ["a.example", "mail.asso.example"]}, "services.page.redirects.1"),
+    ],
+)
+def test_a_reserved_name_is_not_taken_in_full(options: dict[str, object], where: str) -> None:
+    texts = {"a": make_request_text(services={"page": options})}
+    with pytest.raises(InvalidInput) as error:
+        make_plan(make_inputs(texts, platform={"reserved": ["www", "mail"]}))
+    (problem,) = error.value.problems
+    assert (problem.path, problem.where) == ("associations/a.yml", where)
+    assert "is reserved in platform.yml" in problem.expected
+
+
+def test_a_reserved_label_under_a_domain_of_its_own_is_free() -> None:
+    texts = {"a": make_request_text(services={"page": {"domain": "www.a.example", "redirects": ["mail.a.example"]}})}
+    assert make_plan(make_inputs(texts, platform={"reserved": ["www", "mail"]}))
+
+
+@pytest.mark.parametrize(("key", "number"), [("rna_number", "W381000009"), ("siren", "732829320")])
+def test_two_requests_have_two_legal_numbers(key: str, number: str) -> None:
+    texts = {
+        name: make_request_text(legal_regime="loi_1901", **{"rna_number": rna, key: number})
+        for name, rna in (("a", "W381000001"), ("b", "W381000002"))
+    }
+    with pytest.raises(InvalidInput) as error:
+        make_plan(make_inputs(texts))
+    (problem,) = error.value.problems
+    assert (problem.path, problem.where) == ("associations/b.yml", key)
+    assert f"{number} is that of associations/a.yml:" in problem.expected

@@ -21,7 +21,13 @@ def make_domain(options: SiteOptions, association: str, platform_domain: str) ->
 
 def find_problems(inputs: Inputs) -> list[Problem]:
     """What is wrong between the files: all of it, each with its file and line."""
-    return [*_find_towns(inputs), *_find_reserved(inputs), *_find_domains(inputs)]
+    return [
+        *_find_towns(inputs),
+        *_find_reserved(inputs),
+        *_find_reserved_domains(inputs),
+        *_find_domains(inputs),
+        *_find_same_number(inputs),
+    ]
 
 
 def find_refusals(inputs: Inputs) -> list[Problem]:
@@ -66,17 +72,46 @@ def _find_reserved(inputs: Inputs) -> Iterator[Problem]:
         )
 
 
+def _find_reserved_domains(inputs: Inputs) -> Iterator[Problem]:
+    """A reserved name under the platform's domain or a zone of ours is not taken by saying it in full either."""
+    zones = {inputs.platform.domain, *inputs.platform.dns.zones}
+    reserved = {f"{name}.{zone}" for name in inputs.platform.reserved for zone in zones}
+    for identifier, key, name in _find_names(inputs):
+        if name in reserved and identifier not in inputs.platform.reserved:
+            expected = f"expected another domain: {render_domain(name)} is reserved in platform.yml"
+            yield inputs.sources[identifier].problem(key, expected, "choose a name that is not in its list reserved")
+
+
 def _find_domains(inputs: Inputs) -> Iterator[Problem]:
     """Each domain once, in all its spellings (cases B2 and B8): file order never decides a winner."""
     owners: dict[str, tuple[str, Key]] = {inputs.platform.domain: ("", ())}
+    for identifier, key, name in _find_names(inputs):
+        if (owner := owners.setdefault(name, (identifier, key))) != (identifier, key):
+            yield _make_claimed_twice(inputs, identifier, key, name, owner)
+
+
+def _find_names(inputs: Inputs) -> Iterator[tuple[str, Key, str]]:
+    """Every domain and redirect: whose, where it is written, the name."""
     for identifier, request in inputs.requests.items():
         for service, options in request.wanted().items():
             here: Key = ("services", service)
-            names = [(make_domain(options, identifier, inputs.platform.domain), (*here, "domain"))]
-            names += [(name, (*here, "redirects", index)) for index, name in enumerate(options.redirects)]
-            for name, key in names:
-                if (owner := owners.setdefault(name, (identifier, key))) != (identifier, key):
-                    yield _make_claimed_twice(inputs, identifier, key, name, owner)
+            yield identifier, (*here, "domain"), make_domain(options, identifier, inputs.platform.domain)
+            for index, name in enumerate(options.redirects):
+                yield identifier, (*here, "redirects", index), name
+
+
+def _find_same_number(inputs: Inputs) -> Iterator[Problem]:
+    """Two requests with one legal number are one association, or a copy that was not completed."""
+    owners: dict[tuple[str, str], str] = {}
+    for identifier, request in inputs.requests.items():
+        for key, number in (("rna_number", request.rna_number), ("siren", request.siren)):
+            other = owners.setdefault((key, number), identifier) if number else identifier
+            if other != identifier:
+                source = inputs.sources[other]
+                place = f"{source.path}:{source.line((key,))}"
+                expected = f"expected a number nobody else has: {number} is that of {place}"
+                remedy = "if it is the same association, keep one request with all its services"
+                yield inputs.sources[identifier].problem((key,), expected, remedy)
 
 
 def _make_claimed_twice(inputs: Inputs, identifier: str, key: Key, name: str, owner: tuple[str, Key]) -> Problem:
