@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-
-import yaml
 
 from socle.errors import InvalidInput, Problem, Refused
 from socle.files import render_yaml, run_write
 from socle.load.addresses import load_networks_in_use
 from socle.load.catalogue import load_catalogue
-from socle.load.inputs import Inputs, load_inputs
+from socle.load.inputs import Inputs, load_inputs, load_platform
 from socle.load.workspace import Workspace
 from socle.model.allocation import Allocations
-from socle.model.example import render_example
+from socle.model.domains import parse_domain
+from socle.model.example import render_example, render_template
 from socle.model.names import IDENTIFIER, make_identifier
+from socle.model.platform import Platform
 from socle.model.request import make_request_model
+from socle.model.service import Kind
 from socle.planning.allocate import make_platform_allocations, make_site_allocations
 from socle.planning.make_plan import make_plan
 from socle.planning.rules import find_problems
@@ -41,7 +43,7 @@ def make_accepted(inputs: Inputs, mark: str, associations: list[str]) -> Inputs:
 
 def run_accept(workspace: Workspace, associations: list[str]) -> list[str]:
     """Give `associations` their places and secrets; the names of the sites that are new. The caller holds the lock."""
-    inputs = load_inputs(workspace)
+    inputs = load_inputs(workspace, find_problems)
     accepted = make_accepted(inputs, workspace.mark, associations)
     store = SecretStore(workspace.secrets)
     store.run_create()
@@ -59,14 +61,13 @@ def render_allocations(allocations: Allocations) -> bytes:
 
 
 def render_request(workspace: Workspace, name: str, town: str, domain: str | None) -> str:
-    """A request from the annotated example, with what is known filled in."""
-    model = make_request_model(load_catalogue(workspace.stacks).services)
-    data = yaml.safe_load(render_example(model))
-    data |= {"name": name, "town": town}
-    for options in data["services"].values():
-        options.update(domain=domain, redirects=[])
-        options.pop("title", None)
-    return _TEMPLATE_HEADER + yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=100)
+    """A request to be completed. What only the association and its officials know is left empty, never
+    invented: `socle request check` asks for it."""
+    catalogue = load_catalogue(workspace.stacks)
+    options = {"domain": domain} if domain else {}
+    services = {service.name: options for service in catalogue.services if service.kind is Kind.SITE}
+    given = {"name": name, "town": town, "services": services}
+    return _TEMPLATE_HEADER + render_template(make_request_model(catalogue.services), given)
 
 
 def run_new(workspace: Workspace, name: str, town: str, domain: str | None, identifier: str | None) -> Path:
@@ -75,12 +76,29 @@ def run_new(workspace: Workspace, name: str, town: str, domain: str | None, iden
     if not IDENTIFIER.fullmatch(chosen):
         expected = f"expected an identifier such as amis-du-lac, found {chosen!r}"
         raise InvalidInput([Problem("--id", 0, "", expected, "choose one with --id")])
+    problems = list(_find_wrong_arguments(load_platform(workspace), town, domain, chosen))
+    if problems:
+        raise InvalidInput(problems)
     path = workspace.associations / f"{chosen}.yml"
     if path.exists():
         remedy = "if it is another association, give it another identifier with --id"
         raise Refused([Problem(f"associations/{path.name}", 0, "", "expected no such request: it exists", remedy)])
     run_write(path, render_request(workspace, name, town, domain).encode(), mode=0o644)
     return path
+
+
+def _find_wrong_arguments(platform: Platform, town: str, domain: str | None, identifier: str) -> Iterator[Problem]:
+    if town not in platform.towns:
+        known = ", ".join(f"{code} ({name})" for code, name in sorted(platform.towns.items()))
+        yield Problem("--town", 0, "", f"expected a member town, found {town}", f"member towns: {known}")
+    if identifier in platform.reserved:
+        expected = f"expected another identifier: {identifier} is reserved in platform.yml"
+        yield Problem("--id", 0, "", expected, "choose one with --id")
+    try:
+        if domain is not None:
+            parse_domain(domain)
+    except ValueError as error:
+        yield Problem("--domain", 0, "", str(error), "leave it out for a name under the platform's domain")
 
 
 def render_schema(workspace: Workspace) -> str:

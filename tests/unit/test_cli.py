@@ -59,6 +59,8 @@ def test_every_problem_at_once_and_nothing_written(root: Path) -> None:
     path.write_text(path.read_text().replace("38421", "38999").replace("quota: 512MiB", "qota: 1"))
     other = root / "associations/ecole-du-bourg.yml"
     other.write_text(other.read_text().replace("W381000003", "W3"))
+    text = path.read_text().replace("qota: 1", "quota: 1GiB").replace("W381000001", "W381000007")
+    (root / "associations/other.yml").write_text(text.replace("amis-du-lac.example", "other.example"))
     result = socle(root, "request", "accept", "--all", "--json")
     assert result.returncode == 2
     assert result.stdout == ""
@@ -66,18 +68,68 @@ def test_every_problem_at_once_and_nothing_written(root: Path) -> None:
     assert [(p["path"], p["where"]) for p in problems] == [
         ("associations/amis-du-lac.yml", "services.wordpress.qota"),
         ("associations/ecole-du-bourg.yml", "rna_number"),
+        ("associations/other.yml", "town"),
     ]
+    assert all(p["remedy"] for p in problems)
     assert not (root / "inventories/lab/allocations.yml").exists()
 
 
-def test_new_writes_a_request_that_is_valid(root: Path) -> None:
+def test_new_leaves_empty_what_it_does_not_know(root: Path) -> None:
     made = socle(root, "request", "new", "Cœur d’Ille", "--town", "38169", "--domain", "Cœur.example")
-    assert made.stdout.strip() == "associations/coeur-d-ille.yml"
+    assert made.stdout.strip() == "associations/coeur-d-ille.yml", made.stderr
+    path = root / "associations/coeur-d-ille.yml"
+    empty = {"decision_reference": None, "agreement_date": None}
+    assert yaml.safe_load(path.read_text()) == {
+        "name": "Cœur d’Ille",
+        "town": "38169",
+        "purpose": None,
+        "rna_number": None,
+        "convention": empty,
+        "services": {"wordpress": {"domain": "Cœur.example"}},
+    }
+    check = socle(root, "request", "check", "--json")
+    problems = json.loads(check.stderr)["problems"]
+    assert check.returncode == 2
+    assert [problem["where"] for problem in problems] == [
+        "purpose",
+        "rna_number",
+        "convention.decision_reference",
+        "convention.agreement_date",
+    ]
+    assert all("such as" in problem["remedy"] for problem in problems), problems
+    text = path.read_text()
+    for key, value in (
+        ("purpose", "Lire"),
+        ("rna_number", "W381000008"),
+        ("decision_reference", "2026-9"),
+        ("agreement_date", "2026-09-15"),
+    ):
+        text = text.replace(f"{key}:\n", f"{key}: {value}\n")
+    path.write_text(text)
     assert socle(root, "request", "check").returncode == 0
-    again = socle(root, "request", "new", "Coeur d'Ille", "--town", "38169")
+
+
+def test_new_never_touches_a_request_that_exists(root: Path) -> None:
+    before = (root / "associations/amis-du-lac.yml").read_text()
+    again = socle(root, "request", "new", "Amis du Lac", "--town", "38169")
     assert again.returncode == 4
     assert "--id" in again.stderr
-    assert "Traceback" not in again.stderr
+    assert (root / "associations/amis-du-lac.yml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--town", "38999"], "--town: expected a member town, found 38999 (member towns: 38151"),
+        (["--town", "38169", "--domain", "a..b"], "--domain: expected a domain name"),
+        (["--town", "38169", "--id", "www"], "--id: expected another identifier: www is reserved"),
+    ],
+)
+def test_new_refuses_what_check_would_refuse(root: Path, arguments: list[str], said: str) -> None:
+    result = socle(root, "request", "new", "Nouvelle", *arguments)
+    assert result.returncode == 2, result.stderr
+    assert said in result.stderr
+    assert not (root / "associations/nouvelle.yml").exists()
 
 
 def test_schema_and_example_are_those_in_the_repository(root: Path) -> None:
@@ -85,7 +137,8 @@ def test_schema_and_example_are_those_in_the_repository(root: Path) -> None:
     example = socle(root, "request", "example").stdout
     assert example == (REPOSITORY / "docs/request.example.yml").read_text()
     (root / "associations/example.yml").write_text(example)
-    (root / "associations/amis-du-lac.yml").unlink()
+    for name in ("amis-du-lac", "ecole-du-bourg"):  # Of the one it has the domain, of the other the SIREN.
+        (root / f"associations/{name}.yml").unlink()
     assert socle(root, "request", "check").returncode == 0
 
 

@@ -71,12 +71,21 @@ def test_bad_yaml_is_a_problem_with_its_line(text: str, line: int, message: str)
     ("change", "where", "message"),
     [
         ({"rna_number": "W12"}, "rna_number", "W381234567"),
-        ({"rna_number": None}, "", "expected rna_number, since legal_regime is loi_1901"),
-        ({"legal_regime": "alsace_moselle"}, "", "expected no rna_number"),
+        ({"legal_regime": None}, "rna_number", "expected rna_number, since legal_regime is loi_1901"),
+        ({"legal_regime": "loi_1901", "purpose": None}, "rna_number", "such as rna_number: W381234567"),
+        ({"legal_regime": "alsace_moselle", "rna_number": "W381000001"}, "rna_number", "expected no rna_number"),
+        ({"services": None}, "services", "add it, such as services: {page: {}}"),
+        ({"convention": None}, "convention", "such as convention: {decision_reference: 2026-114, agreement_date:"),
         ({"siren": "732829321"}, "siren", "valid check digit"),
         ({"town": "3815"}, "town", "INSEE code"),
         ({"services": {"page": {"domain": "a..b"}}}, "services.page.domain", "expected a domain name"),
-        ({"services": {"page": {"quota": "1MiB"}}}, "services.page.quota", "greater than or equal to"),
+        ({"services": {"page": {"quota": "1MiB"}}}, "services.page.quota", "at least 64.0MiB, found '1MiB'"),
+        (
+            {"services": {"page": {"quota": "512Mo"}}},
+            "services.page.quota",
+            "expected a size in MiB or GiB, found '512Mo' (such as quota: 2GiB)",
+        ),
+        ({"services": {"page": {"quota": "beaucoup"}}}, "services.page.quota", "(such as quota: 2GiB)"),
         ({"services": {"paje": {}}}, "services.paje", "known here: page"),
         ({"services": {"page": {"titel": "x"}}}, "services.page.titel", "known here: domain"),
         (
@@ -103,6 +112,7 @@ def test_request_says_where_what_and_how(change: dict[str, object], where: str, 
     found = problems_of(text, REQUEST_MODEL)
     assert [entry for entry in found if entry[1] == where and message in entry[2]], found
     assert all(line >= 1 for line, _, _ in found)
+    assert not [message for _, _, message in found if message.endswith("()")], found
 
 
 def test_title_is_data_byte_for_byte() -> None:

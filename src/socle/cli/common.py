@@ -19,6 +19,7 @@ from socle.errors import Exit
 from socle.load.inputs import Inputs, load_inputs
 from socle.load.workspace import Workspace, load_workspace
 from socle.planning.make_plan import make_plan
+from socle.planning.rules import find_problems
 from socle.runs.talk import Talk
 from socle.secrets import SecretStore
 from socle.stages.base import Change, Context
@@ -47,7 +48,7 @@ class Session:
 
     def inputs(self) -> Inputs:
         """Everything people wrote, valid. Raises InvalidInput."""
-        return load_inputs(self.workspace)
+        return load_inputs(self.workspace, find_problems)
 
     def context(self, full: bool = False) -> Context:
         """What stages need, with the plan made. Raises InvalidInput or Refused."""

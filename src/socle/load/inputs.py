@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,28 +38,35 @@ class Inputs:
         return f"inventories/{self.environment.rpartition('-')[0]}/platform.yml"
 
 
-def load_requests(folder: Path, catalogue: Catalogue) -> tuple[dict[str, Request], dict[str, Source]]:
-    """All requests of `folder`. Raises InvalidInput with the problems of all files together."""
+@dataclass(frozen=True)
+class Requests:
+    """The requests that are valid, where they came from, and what is wrong with the others."""
+
+    valid: dict[str, Request] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def load_requests(folder: Path, catalogue: Catalogue) -> Requests:
+    """All requests of `folder`. What is wrong in one is kept beside those that are valid: nothing is raised."""
     model = make_request_model(catalogue.services)
-    requests: dict[str, Request] = {}
-    sources: dict[str, Source] = {}
-    problems: list[Problem] = []
+    found = Requests()
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix not in (".yml", ".yaml") or path.name.startswith("."):
             continue
         name = f"associations/{path.name}"
         if path.suffix == ".yaml" or not IDENTIFIER.fullmatch(path.stem):
             expected = "expected a file name such as amis-du-lac.yml: a-z, 0-9, single hyphens, at most 63"
-            problems.append(Problem(name, 0, "", expected, "rename the file: its name is the association's identifier"))
+            found.problems.append(
+                Problem(name, 0, "", expected, "rename the file: its name is the association's identifier")
+            )
             continue
         source = load_source(path, name)
         request = make_model(model, source)
-        problems += source.problems
+        found.problems.extend(source.problems)
         if request is not None:
-            requests[path.stem], sources[path.stem] = request, source
-    if problems:
-        raise InvalidInput(problems)
-    return requests, sources
+            found.valid[path.stem], found.sources[path.stem] = request, source
+    return found
 
 
 def load_platform(workspace: Workspace) -> Platform:
@@ -76,8 +83,12 @@ def load_allocations(workspace: Workspace) -> Allocations:
     return load_model(Allocations, path, f"inventories/{workspace.environment}/allocations.yml")
 
 
-def load_inputs(workspace: Workspace) -> Inputs:
-    """Read everything of an environment. Raises InvalidInput."""
+def load_inputs(workspace: Workspace, find_between: Callable[[Inputs], Sequence[Problem]] = lambda _: ()) -> Inputs:
+    """Read everything of an environment. Raises InvalidInput.
+
+    `find_between`: rules between files. When a file is wrong they are run on those that are right, so that
+    all problems are shown at once; when none is, the plan runs them.
+    """
     catalogue = load_catalogue(workspace.stacks)
     problems: list[Problem] = []
 
@@ -90,8 +101,11 @@ def load_inputs(workspace: Workspace) -> Inputs:
 
     platform = gather(lambda: load_platform(workspace))
     allocations = gather(lambda: load_allocations(workspace))
-    read = gather(lambda: load_requests(workspace.associations, catalogue))
-    if platform is None or allocations is None or read is None:
+    requests = load_requests(workspace.associations, catalogue)
+    problems.extend(requests.problems)
+    if platform is None or allocations is None:
         raise InvalidInput(problems)
-    requests, sources = read
-    return Inputs(workspace.name, platform, allocations, catalogue, requests, sources)
+    inputs = Inputs(workspace.name, platform, allocations, catalogue, requests.valid, requests.sources)
+    if problems:
+        raise InvalidInput([*problems, *find_between(inputs)])
+    return inputs

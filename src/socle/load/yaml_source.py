@@ -7,7 +7,6 @@ files in 0.06 s; a round-trip library took 2.2 s (see docs/adr).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,9 +17,12 @@ from pydantic_core import ErrorDetails
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from socle.errors import InvalidInput, Problem
+from socle.load.explain import explain
 
 Key = tuple[str | int, ...]
 T = TypeVar("T", bound=BaseModel)
+_YAML = "mend the line, or put a text with special characters between quotes"
+_UTF8 = "save the file as UTF-8"
 
 
 class _TextLoader(yaml.CBaseLoader):
@@ -54,13 +56,13 @@ def parse_source(text: str, path: str) -> Source:
         node = yaml.compose(text, Loader=_TextLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        source.problems.append(Problem(path, line, "", f"expected YAML: {error.problem or error.context}"))
+        source.problems.append(Problem(path, line, "", f"expected YAML: {error.problem or error.context}", _YAML))
         return source
     except yaml.YAMLError as error:
-        source.problems.append(Problem(path, 0, "", f"expected YAML in UTF-8: {error}"))
+        source.problems.append(Problem(path, 0, "", f"expected YAML in UTF-8: {error}", _UTF8))
         return source
     if node is None:
-        source.problems.append(Problem(path, 0, "", "expected content: the file is empty"))
+        source.problems.append(Problem(path, 0, "", "expected content: the file is empty", _make_remedy(path)))
     else:
         source.data = _construct(node, (), source, frozenset())
     return source
@@ -69,7 +71,7 @@ def parse_source(text: str, path: str) -> Source:
 def _construct(node: Node, key: Key, source: Source, above: frozenset[int]) -> Any:
     source.lines.setdefault(key, node.start_mark.line + 1)
     if id(node) in above:
-        source.problems.append(source.problem(key, "expected no alias to what holds it"))
+        source.problems.append(source.problem(key, "expected no alias to what holds it", "write it in full"))
         return None
     if isinstance(node, MappingNode):
         return _construct_mapping(node, key, source, above | {id(node)})
@@ -85,7 +87,8 @@ def _construct_mapping(node: MappingNode, key: Key, source: Source, above: froze
     for name_node, value_node in node.value:
         line = name_node.start_mark.line + 1
         if not isinstance(name_node, ScalarNode):
-            source.problems.append(Problem(source.path, line, ".".join(map(str, key)), "expected a word as key"))
+            where, remedy = ".".join(map(str, key)), "write it without brackets"
+            source.problems.append(Problem(source.path, line, where, "expected a word as key", remedy))
             continue
         name = str(name_node.value)
         inner = (*key, name)
@@ -105,7 +108,7 @@ def load_source(path: Path, name: str) -> Source:
     except FileNotFoundError:
         return Source(name, problems=[Problem(name, 0, "", "expected this file", "create it")])
     except (OSError, UnicodeDecodeError) as error:
-        return Source(name, problems=[Problem(name, 0, "", f"expected a readable file in UTF-8: {error}")])
+        return Source(name, problems=[Problem(name, 0, "", f"expected a readable file in UTF-8: {error}", _UTF8)])
     return parse_source(text, name)
 
 
@@ -131,64 +134,14 @@ def load_model(model: type[T], path: Path, name: str) -> T:
 
 def _make_problem(source: Source, model: type[BaseModel], detail: ErrorDetails) -> Problem:
     key: Key = tuple(part for part in detail["loc"] if part not in ("[key]",) and not _is_union_branch(part))
-    explain = _EXPLANATIONS.get(detail["type"], _explain_other)
     expected, remedy = explain(detail, model)
-    return source.problem(key, expected, remedy)
+    return source.problem(key, expected, remedy or _make_remedy(source.path))
+
+
+def _make_remedy(path: str) -> str:
+    """Where to read what a key means, when nothing nearer can be said."""
+    return "see: socle request example" if path.startswith("associations/") else "see docs/sysadmin.md"
 
 
 def _is_union_branch(part: str | int) -> bool:
     return isinstance(part, str) and ("function-" in part or "literal[" in part or part.startswith("constrained-"))
-
-
-def _explain_missing(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
-    example = _find_example(model, detail["loc"])
-    return "expected this key: it is missing", f"add it, such as {example}" if example else "add it"
-
-
-def _explain_extra(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
-    known = ", ".join(_find_fields(model, detail["loc"][:-1]))
-    return "expected a key that exists: this one is unknown", f"known here: {known}" if known else "remove it"
-
-
-def _explain_value(detail: ErrorDetails, _model: type[BaseModel]) -> tuple[str, str]:
-    message = detail["msg"].removeprefix("Value error, ")
-    return message if message.startswith("expected") else f"expected something else: {message}", ""
-
-
-def _explain_other(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
-    message = detail["msg"].removeprefix("Input should be ").replace("Input should", "it should")
-    example = _find_example(model, detail["loc"])
-    shown = repr(detail["input"]) if isinstance(detail["input"], str | int | float | None) else "a structure"
-    return f"expected {message}, found {shown}", f"such as {example}" if example else ""
-
-
-_EXPLANATIONS: Mapping[str, Callable[[ErrorDetails, type[BaseModel]], tuple[str, str]]] = {
-    "missing": _explain_missing,
-    "extra_forbidden": _explain_extra,
-    "value_error": _explain_value,
-}
-
-
-def _walk(model: type[BaseModel], location: tuple[str | int, ...]) -> type[BaseModel] | None:
-    """The model found by following `location` through nested models; None where it leaves them."""
-    current: type[BaseModel] | None = model
-    for part in location:
-        if current is None or part not in current.model_fields:
-            return None
-        annotation = current.model_fields[str(part)].annotation
-        options = getattr(annotation, "__args__", (annotation,))
-        current = next((t for t in options if isinstance(t, type) and issubclass(t, BaseModel)), None)
-    return current
-
-
-def _find_fields(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
-    found = _walk(model, location)
-    return list(found.model_fields) if found else []
-
-
-def _find_example(model: type[BaseModel], location: tuple[str | int, ...]) -> str:
-    owner = _walk(model, location[:-1]) if location else None
-    if owner is None or location[-1] not in owner.model_fields:
-        return ""
-    examples = owner.model_fields[str(location[-1])].examples
-    return f"{location[-1]}: {examples[0]}" if examples else ""

@@ -3,7 +3,7 @@ so that it can never differ from what is accepted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -12,6 +12,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 _WIDTH = 100
+_ASKED = ("rna_number",)
+"""Keys that may be left out, but only under a law that few associations live under."""
 
 
 def render_example(model: type[BaseModel], indent: int = 0) -> str:
@@ -29,6 +31,41 @@ def _render_fields(model: type[BaseModel], indent: int) -> Iterator[str]:
             yield from _render_fields(nested, indent + 2)
         else:
             yield f"{pad}{name}: {_render_value(_find_value(info))}\n"
+
+
+def render_template(model: type[BaseModel], given: Mapping[str, Any], indent: int = 0) -> str:
+    """YAML text to be completed: what is `given`, and empty keys, with their comment, for what only people know.
+
+    Optional keys that nothing is given for are left out, but the one that most requests need.
+    """
+    return "".join(_render_asked(model, given, indent))
+
+
+def _render_asked(model: type[BaseModel], given: Mapping[str, Any], indent: int) -> Iterator[str]:
+    pad = " " * indent
+    for name, info in model.model_fields.items():
+        if name not in given and not info.is_required() and name not in _ASKED:
+            continue
+        comment, nested = f"{pad}# {_describe(info)}\n", find_model(info)
+        if nested is None:
+            value = f" {_render_value(given[name])}" if name in given else ""
+            yield f"{comment}{pad}{name}:{value}\n"
+        else:
+            inner = render_template(nested, given.get(name, {}), indent + 2)
+            yield f"{comment}{pad}{name}:\n{inner}" if inner else f"{comment}{pad}{name}: {{}}\n"
+
+
+def render_short_example(info: FieldInfo) -> str:
+    """A value for a key on one line: its first example, or what a structure cannot do without. "" if unknown."""
+    nested = find_model(info)
+    if info.examples or nested is None:
+        example = info.examples[0] if info.examples else ""
+        return example if isinstance(example, str) else _render_value(_plain(example))
+    required = {name: field for name, field in nested.model_fields.items() if field.is_required()}
+    shown = {name: render_short_example(field) for name, field in required.items()}
+    if not shown:  # One of several structures, such as the services of a request.
+        shown = {name: "{}" for name, field in list(nested.model_fields.items())[:1] if find_model(field)}
+    return "{" + ", ".join(f"{name}: {value}" for name, value in shown.items()) + "}"
 
 
 def _render_value(value: Any) -> str:

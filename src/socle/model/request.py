@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, create_model, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, create_model, field_validator, model_validator
 from stdnum.fr import siren
 
 from socle.model.base import Model
@@ -105,6 +105,7 @@ class RequestBase(Model):
     )
     rna_number: Annotated[str, AfterValidator(_check_rna)] | None = Field(
         default=None,
+        validate_default=True,
         title="Numéro RNA",
         description="Needed for loi_1901, absent for alsace_moselle.",
         examples=["W381234567"],
@@ -114,13 +115,16 @@ class RequestBase(Model):
     )
     convention: Convention = Field(title="Convention", description="What elected officials validated.")
 
-    @model_validator(mode="after")
-    def _rna_follows_regime(self) -> RequestBase:
-        if self.legal_regime is Regime.LOI_1901 and not self.rna_number:
+    @field_validator("rna_number")
+    @classmethod
+    def _rna_follows_regime(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """On the field, not on the whole: what else is wrong must not hide it."""
+        regime = info.data.get("legal_regime")
+        if regime is Regime.LOI_1901 and not value:
             raise ValueError("expected rna_number, since legal_regime is loi_1901")
-        if self.legal_regime is Regime.ALSACE_MOSELLE and self.rna_number:
+        if regime is Regime.ALSACE_MOSELLE and value:
             raise ValueError("expected no rna_number, since legal_regime is alsace_moselle")
-        return self
+        return value
 
 
 class Request(RequestBase):
