@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from socle.errors import PartlyDone
 from socle.files import run_write
 from socle.load.workspace import Workspace
@@ -74,20 +76,48 @@ def make_variables(host: Host, plan: Plan, platform: Platform, public_key: str) 
     }
 
 
-def render_variables(context: Context) -> bytes:
-    """A second inventory, beside hosts.yml: the variables of each host, as JSON (which is YAML)."""
+def render_variables(variables: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """A second inventory, beside hosts.yml: the variables of each host. Every text is `!unsafe`, so that Ansible
+    takes `{{` in it as it is
+    (https://docs.ansible.com/ansible/latest/playbook_guide/playbooks_advanced_syntax.html#unsafe-or-raw-strings)."""
+    hosts = {host: _mark_texts(given) for host, given in variables.items()}
+    return yaml.dump({"all": {"hosts": hosts}}, Dumper=_Dumper, allow_unicode=True).encode()
+
+
+class _Text(str):
+    """A text that Ansible must not take as a template."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML that knows `_Text`. No aliases: they would be read well, but not by people."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 (the signature is PyYAML's)
+        return True
+
+
+_Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
+
+
+def _mark_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return _Text(value)
+    if isinstance(value, Mapping):
+        return {key: _mark_texts(item) for key, item in value.items()}
+    return [_mark_texts(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def load_variables(context: Context) -> dict[str, dict[str, Any]]:
+    """The variables of each host of the plan."""
     key = (context.workspace.ssh / f"{CONTROLLER_KEY}.pub").read_text().strip()
-    hosts = {h.name: make_variables(h, context.plan, context.platform, key) for h in context.plan.hosts}
-    return json.dumps({"all": {"hosts": hosts}}, indent=1, sort_keys=True).encode()
+    return {host.name: make_variables(host, context.plan, context.platform, key) for host in context.plan.hosts}
 
 
 def make_digests(context: Context) -> dict[str, str]:
     """For each host, the digest of the roles, the playbook, and what the host is given."""
     code = _digest_folders(context.workspace.root / "roles", context.workspace.root / "playbooks")
-    variables = json.loads(render_variables(context))["all"]["hosts"]
     return {
         host: hashlib.sha256((code + json.dumps(given, sort_keys=True)).encode()).hexdigest()
-        for host, given in variables.items()
+        for host, given in load_variables(context).items()
     }
 
 
@@ -136,7 +166,7 @@ def parse_recap(text: str) -> dict[str, dict[str, int]]:
 
 def _run_playbook(context: Context, hosts: Sequence[str], check: bool) -> Mapping[str, dict[str, int]]:
     workspace = context.workspace
-    run_write(workspace.state / "baseline.yml", render_variables(context))
+    run_write(workspace.state / "baseline.yml", render_variables(load_variables(context)))
     home = workspace.state / "ansible"
     environment = {"ANSIBLE_CONFIG": str(workspace.root / "playbooks/ansible.cfg"), "ANSIBLE_HOME": str(home)}
     arguments = make_arguments(workspace, hosts, check)
