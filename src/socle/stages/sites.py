@@ -7,6 +7,7 @@ is wanted is not read at all, unless the run is full.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from socle.errors import PartlyDone, SocleError
@@ -19,6 +20,7 @@ from socle.stages.base import Change, Context, StageName
 
 Differences = Mapping[str, tuple[SiteDifference, ...]]
 _FRONT = "edge"
+BATCH = 20
 
 
 class SitesStage:
@@ -92,6 +94,16 @@ def make_waves(context: Context, differences: Differences) -> Iterator[dict[str,
         yield {host: sites for host, sites in wave.items() if sites}
 
 
+def make_batches(sites: Sequence[SiteDifference]) -> list[tuple[SiteDifference, ...]]:
+    """What one round trip does: an installation takes seconds, all else next to nothing. So new sites go a few
+    at a time: people see how far it is, and no answer takes so long that it passes for none."""
+    new = [site for site in sites if any(wire["key"].startswith("step:") for wire in site.make)]
+    names = {site.site for site in new}
+    others = tuple(site for site in sites if site.site not in names)
+    batches = [tuple(new[start : start + BATCH]) for start in range(0, len(new), BATCH)]
+    return [others, *batches] if others else batches
+
+
 class _Run:
     """The waves of one run: what was done, and which sites failed so far."""
 
@@ -104,11 +116,20 @@ class _Run:
     def wave(self, wave: Differences) -> None:
         """Apply to several hosts at once. A site that failed before is left as it is."""
         todo = {host: tuple(site for site in sites if site.site not in self._failed) for host, sites in wave.items()}
-        payloads = {host: Payload(make_apply(sites)) for host, sites in todo.items() if sites}
-        answers = run_apply(self._state, payloads) if payloads else {}
-        for host, answer in answers.items():
-            for site in todo[host]:
-                self._note(host, site, answer)
+        left = {host: make_batches(sites) for host, sites in todo.items() if sites}
+        while left:
+            batch = {host: batches.pop(0) for host, batches in left.items()}
+            answers = run_apply(self._state, {host: Payload(make_apply(sites)) for host, sites in batch.items()})
+            for host, answer in answers.items():
+                if isinstance(answer, SocleError):  # the host itself: asking it again for the rest is no use
+                    batch[host] = (*batch[host], *chain.from_iterable(left[host]))
+                    left[host].clear()
+                for site in batch[host]:
+                    self._note(host, site, answer)
+                if left[host]:
+                    rest = sum(map(len, left[host]))
+                    self._context.talk.say(f"  {host}: {len(todo[host]) - rest} of {len(todo[host])} sites")
+            left = {host: batches for host, batches in left.items() if batches}
 
     def _note(self, host: str, site: SiteDifference, answer: Mapping[str, Any] | SocleError) -> None:
         error = str(answer) if isinstance(answer, SocleError) else answer["errors"].get(site.site)
