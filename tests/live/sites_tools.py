@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from socle.model.plan import Orphan, Plan, Site
 from socle.stages.base import Change, Context
 from socle.stages.sites import SitesStage
+from tests.live.environment import Response, parse_response
 
 _FETCH = """
 import http.client, json, sys
@@ -104,6 +105,45 @@ class Visitor:
         headers = {"X-WP-Nonce": nonce, "Content-Type": "application/json"}
         text = json.dumps({"title": title, "content": content, "status": "publish"})
         page = self.ask("/wp-json/wp/v2/pages", headers=headers, body=text)
+        assert page.status == 201, page.body[:500]
+        return str(json.loads(page.body)["link"]).partition(self.site.domain)[2]
+
+
+def make_curl_config(options: Sequence[tuple[str, str]]) -> str:
+    """A file for curl's --config: passwords stay out of arguments. Source: curl(1), -K."""
+    quoted = ((name, value.replace("\\", "\\\\").replace('"', '\\"')) for name, value in options)
+    return "silent\nshow-error\ninclude\n" + "".join(f'{name} = "{value}"\n' for name, value in quoted)
+
+
+@dataclass
+class Browser:
+    """Someone on the Internet: over HTTPS from `outside`, certificates verified, cookies kept."""
+
+    lab: Hosts
+    site: Site
+
+    def __post_init__(self) -> None:
+        self._jar = f"/tmp/{self.site.name}.cookies"
+        self.lab.ssh("outside", ["rm", "-f", self._jar])
+
+    def ask(self, path: str, *options: tuple[str, str]) -> Response:
+        """GET, or what curl's `options` make of it."""
+        common = (("url", f"https://{self.site.domain}{path}"), ("cookie", self._jar), ("cookie-jar", self._jar))
+        config = make_curl_config((*common, ("max-time", "60"), *options))
+        return parse_response(self.lab.ssh("outside", ["curl", "--config", "-"], stdin=config.encode()))
+
+    def log_in(self, password: str) -> Response:
+        """Fill in WordPress's form as the administrator."""
+        self.ask("/wp-login.php")
+        form = {"log": "administration", "pwd": password, "testcookie": "1"}
+        return self.ask("/wp-login.php", *(("data-urlencode", f"{name}={value}") for name, value in form.items()))
+
+    def publish(self, title: str, content: str) -> str:
+        """Publish a page, logged in; its path."""
+        nonce = self.ask("/wp-admin/admin-ajax.php?action=rest-nonce").body.strip()
+        headers = (("header", f"X-WP-Nonce: {nonce}"), ("header", "Content-Type: application/json"))
+        text = json.dumps({"title": title, "content": content, "status": "publish"})
+        page = self.ask("/wp-json/wp/v2/pages", *headers, ("data-binary", text))
         assert page.status == 201, page.body[:500]
         return str(json.loads(page.body)["link"]).partition(self.site.domain)[2]
 
