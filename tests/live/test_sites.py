@@ -205,3 +205,26 @@ def test_killed_at_any_moment_a_new_run_completes(lab: Any, seed: int) -> None:
     finally:
         for site in sites:
             erase(lab, context, site)
+
+
+def test_a_volume_made_anew_is_seen_and_the_site_made_again(lab: Any) -> None:
+    with extra_site(lab, "lost-volume", 59029) as (added, site):
+        assert preview(added) == []
+        lab.ssh(site.host, ["umount", "--lazy", site.path])
+        mount(lab, site)
+        assert {change.association for change in preview(added)} == {"lost-volume"}
+        apply(added)
+        assert preview(dataclasses.replace(added, full=True)) == []
+        assert visit(lab, site).ask("/").status == 200
+        code = "echo json_encode(file_put_contents($data, 'new'));"
+        assert run_php(lab, site, code, f"{site.path}/wp-content/uploads/new.txt") == 3
+        assert lab.ssh(site.host, ["cat", f"{site.path}/wp-content/uploads/new.txt"]) == "new"
+
+
+def test_a_database_that_is_gone_is_seen_and_made_again(lab: Any) -> None:
+    with extra_site(lab, "lost-database", 59030) as (added, site):
+        lab.ssh(site.host, ["mariadb", "-e", f"DROP DATABASE {site.database}"])
+        assert preview(added) != []
+        apply(added)
+        assert preview(dataclasses.replace(added, full=True)) == []
+        assert visit(lab, site).ask("/").status == 200

@@ -209,3 +209,14 @@ def test_what_an_installation_that_died_left_is_dropped(
     assert run(a, b)[1] == {}
     assert set(databases) == {"wp_a", "wp_b", "socle_staging_wp_stranger"}
     assert any("REVOKE ALL PRIVILEGES ON `socle\\_staging\\_wp\\_a`.*" in text for text in databases.asked)
+
+
+def test_what_runs_on_the_volume_from_before_is_restarted(
+    programs: Programs, volumes: set[str], databases: Databases, tmp_path: Path
+) -> None:
+    site = make_wanted("a", "a", (Mount(str(tmp_path / "a")), Unit("a.service")))
+    run(site)
+    (tmp_path / "a").rename(tmp_path / "lost")
+    (tmp_path / "a").mkdir()
+    assert run(site) == (1, {})
+    assert programs.count("systemctl", "restart", "a.service") == 2

@@ -31,6 +31,8 @@ def read(payload: dict[str, Any]) -> dict[str, Any]:
         sites[site]["note"] = lost.get(site, "") or index.get("unreadable", "")
         if site in lost:
             sites[site]["stamp"] = ""
+        if lost.get(site):  # its units hold the volume from before, in namespaces of their own
+            index = {**index, "units": {}}
         if site in stale:
             sites[site]["state"] = {key: with_digest(index, key, state[key]) for key in wanted[site]["keys"]}
     return {"sites": sites}
