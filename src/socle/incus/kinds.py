@@ -55,8 +55,9 @@ class Kind(Protocol):
 
 
 def find_differences(state: State, inputs: State, compared: Iterable[str]) -> list[str]:
-    """Names of the compared keys that differ."""
-    return [key for key in compared if state.get(key) != inputs.get(key)]
+    """Names of the compared keys that differ. What the inputs leave out is left as it is: the size of a
+    volume whose request is gone."""
+    return [key for key in compared if key in inputs and state.get(key) != inputs[key]]
 
 
 def restrict_config(observed: State, inputs: State) -> State:
