@@ -171,3 +171,10 @@ def test_a_configuration_key_that_is_no_longer_wanted_is_unset() -> None:
         "br", {"config": {"a": "1", "b": "2"}}, {"name": "br", "config": {"a": "3"}}
     )
     assert fake.calls == [("update_network", "br", {"config": {"b": "", "a": "3"}})]
+
+
+def test_a_size_left_out_is_no_difference() -> None:
+    state = {"config": {"a": "1"}, "size": "67108864"}
+    assert find_differences(state, {"config": {"a": "1"}}, ("config", "size")) == []
+    assert find_differences(state, {"config": {"a": "1"}, "size": "1"}, ("config", "size")) == ["size"]
+    assert find_differences({"config": {}}, {"config": {"a": "1"}}, ("config", "size")) == ["config"]
