@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
+from ipaddress import IPv4Network
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from socle.errors import Exit, InvalidInput, Refused
+from socle.load.addresses import load_networks_in_use
 from socle.load.inputs import Inputs
 from socle.model.allocation import Allocations
+from socle.model.platform import Platform
 from socle.planning.allocate import make_platform_allocations, make_site_allocations
 from socle.planning.make_plan import make_plan
 from tests.make import PLATFORM, make_inputs, make_request_text
@@ -104,3 +110,63 @@ def test_two_requests_have_two_legal_numbers(key: str, number: str) -> None:
     (problem,) = error.value.problems
     assert (problem.path, problem.where) == ("associations/b.yml", key)
     assert f"{number} is that of associations/a.yml:" in problem.expected
+
+
+@pytest.mark.parametrize(
+    ("networks", "where", "said"),
+    [
+        ({"inner": {"ipv4": "10.9.0.0/29"}}, "networks.inner", "at least 13 addresses, found 10.9.0.0/29"),
+        ({"public": {"ipv6": "fd00::/125"}}, "networks.public", "found fd00::/125"),
+        ({"inner": {"ipv4": "10.8.0.0/24"}}, "networks.inner.ipv4", "10.8.0.0/24 overlaps 10.8.0.0/16"),
+        (
+            {"public": {"ipv4": "10.9.0.0/24"}, "inner": {"ipv4": "10.9.0.0/16"}},
+            "networks.inner.ipv4",
+            "10.9.0.0/16 overlaps 10.9.0.0/24",
+        ),
+        (
+            {"public": {"ipv4": "10.9.0.0/24"}, "inner": {"ipv4": "10.9.0.0/16", "bridge": "br0"}},
+            "networks.inner.ipv4",
+            "10.9.0.0/16 overlaps 10.9.0.0/24",
+        ),
+    ],
+)
+def test_a_declared_network_is_large_enough_and_free(networks: dict[str, Any], where: str, said: str) -> None:
+    inputs = make_inputs({}, allocations=Allocations(), platform={"networks": networks})
+
+    def give_and_plan() -> None:
+        given = make_platform_allocations(inputs.platform, Allocations(), "1a2b", [IPv4Network("10.8.0.0/16")])
+        make_plan(replace(inputs, allocations=given))
+
+    with pytest.raises(InvalidInput) as error:
+        give_and_plan()
+    (problem,) = error.value.problems
+    assert problem.where == where
+    assert said in problem.expected
+    assert problem.remedy
+
+
+def test_the_addresses_of_a_bridge_that_exists_are_its_own() -> None:
+    networks = {"public": {"bridge": "br0", "ipv4": "10.8.0.0/24"}}
+    inputs = make_inputs({}, allocations=Allocations(), platform={"networks": networks})
+    given = make_platform_allocations(inputs.platform, Allocations(), "1a2b", [IPv4Network("10.8.0.0/24")])
+    assert str(given.networks["public"].ipv4) == "10.8.0.0/24"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"networks": {"inner": {"ipv6": "fd00::/64"}}}, "expected no ipv6 for inner"),
+        ({"acme": {"directory": "https://acme.test/", "email": "a@b.example"}}, "email"),
+    ],
+)
+def test_settings_that_nothing_uses_are_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Platform.model_validate({**PLATFORM, **change})
+
+
+def test_the_bridges_of_this_environment_are_not_somebody_else_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = SimpleNamespace(family=socket.AF_INET, address="10.8.0.1", netmask="255.255.255.0")
+    found = {"sl1a2b-inner": [address]}
+    monkeypatch.setattr("psutil.net_if_addrs", lambda: found)
+    assert load_networks_in_use("1a2b") == []
+    assert load_networks_in_use("ffff") == [IPv4Network("10.8.0.0/24")]

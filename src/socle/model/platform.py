@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field, model_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 
 from socle.model.base import Model
 from socle.model.domains import Domain
@@ -51,7 +51,6 @@ class AcmeSettings(Model):
     """The certificate authority."""
 
     directory: str = Field(pattern=r"^https://", description="ACME directory URL.")
-    email: str | None = Field(default=None, description="Account contact of the syndicate.")
 
 
 class DnsSettings(Model):
@@ -89,3 +88,10 @@ class Platform(Model):
     pool_size: ByteSize = Field(description="Disk behind the pool, such as 40GiB.")
     timezone: str = "Europe/Paris"
     reserved: tuple[Identifier, ...] = Field(default=(), description="Identifiers no association may have.")
+
+    @field_validator("networks")
+    @classmethod
+    def _inner_has_ipv4_only(cls, value: dict[str, NetworkSettings]) -> dict[str, NetworkSettings]:
+        if "inner" in value and value["inner"].ipv6:
+            raise ValueError("expected no ipv6 for inner: hosts speak IPv4 to each other; remove it")
+        return value

@@ -18,21 +18,36 @@ _CANDIDATES = IPv4Network("10.64.0.0/10")
 def make_platform_allocations(
     platform: Platform, previous: Allocations, mark: str, in_use: Iterable[IPv4Network]
 ) -> Allocations:
-    """Numbers for hosts and addresses for networks not yet given. `in_use`: what this machine's routes take."""
+    """Numbers for hosts and addresses for networks not yet given. `in_use`: what this machine's routes take.
+
+    Raises InvalidInput when a network that platform.yml declares is not free, Refused when none is left.
+    """
     hosts = dict(previous.hosts)
     for name in sorted(set(platform.hosts) - set(hosts)):
         hosts[name] = max(hosts.values(), default=FIRST_HOST_NUMBER - 1) + 1
     networks = dict(previous.networks)
-    taken = [*in_use, *(network.ipv4 for network in networks.values())]
+    own = [network.ipv4 for network in networks.values()]
+    taken = [*in_use, *own]
     for index, name in enumerate(("public", "inner")):
         if name in networks:
             continue
         settings = platform.networks.get(name)  # type: ignore[call-overload]
         ipv4 = settings.ipv4 if settings and settings.ipv4 else next(_find_free(taken, mark))
+        # An existing bridge has its addresses on this machine: those are not somebody else's.
+        _check_free(name, ipv4, own if settings and settings.bridge else taken)
         ipv6 = settings.ipv6 if settings and settings.ipv6 else _make_ula(mark, index)
         networks[name] = NetworkAllocation(ipv4=ipv4, ipv6=ipv6 if name == "public" else None)
+        own.append(ipv4)
         taken.append(ipv4)
     return previous.model_copy(update={"hosts": hosts, "networks": networks})
+
+
+def _check_free(name: str, ipv4: IPv4Network, taken: list[IPv4Network]) -> None:
+    other = next((network for network in taken if ipv4.overlaps(network)), None)
+    if other is not None:
+        expected = f"expected a network that is free: {ipv4} overlaps {other}, which is in use"
+        remedy = "choose another one, or leave ipv4 out and a free one is chosen"
+        raise InvalidInput([Problem("platform.yml", 0, f"networks.{name}.ipv4", expected, remedy)])
 
 
 def _find_free(taken: list[IPv4Network], mark: str) -> Iterator[IPv4Network]:

@@ -27,6 +27,7 @@ def find_problems(inputs: Inputs) -> list[Problem]:
         *_find_reserved_domains(inputs),
         *_find_domains(inputs),
         *_find_same_number(inputs),
+        *_find_small_networks(inputs),
     ]
 
 
@@ -98,6 +99,17 @@ def _find_names(inputs: Inputs) -> Iterator[tuple[str, Key, str]]:
             yield identifier, (*here, "domain"), make_domain(options, identifier, inputs.platform.domain)
             for index, name in enumerate(options.redirects):
                 yield identifier, (*here, "redirects", index), name
+
+
+def _find_small_networks(inputs: Inputs) -> Iterator[Problem]:
+    """A network without an address for the number of a host. The last address is the broadcast's."""
+    last = max(inputs.allocations.hosts.values(), default=0)
+    for name, given in sorted(inputs.allocations.networks.items()):
+        for network in (given.ipv4, given.ipv6):
+            if network is not None and network.num_addresses - 1 <= last:
+                expected = f"expected a network with at least {last + 2} addresses, found {network}"
+                remedy = "choose a larger one, such as a /24 (hosts are numbered from 10)"
+                yield Problem(inputs.platform_path, 0, f"networks.{name}", expected, remedy)
 
 
 def _find_same_number(inputs: Inputs) -> Iterator[Problem]:
