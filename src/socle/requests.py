@@ -23,36 +23,57 @@ from socle.model.service import Kind
 from socle.planning.allocate import make_platform_allocations, make_site_allocations
 from socle.planning.make_plan import make_plan
 from socle.planning.rules import find_problems
+from socle.runs.journal import recorded
 from socle.secrets import SecretStore
 
 _HEADER = "Written by socle: what must never change once given. Do not edit."
 _TEMPLATE_HEADER = "# yaml-language-server: $schema=schema.json\n"
 
 
-def make_accepted(inputs: Inputs, mark: str, associations: list[str]) -> Inputs:
-    """The inputs with what `associations` need given to them. Raises InvalidInput or Refused: nothing is written."""
+def make_accepted(inputs: Inputs, mark: str, associations: list[str] | None) -> Inputs:
+    """The inputs with what `associations` (None: all) need given to them. Nothing is written.
+
+    Raises InvalidInput or Refused.
+    """
     problems = find_problems(inputs)
     if problems:
         raise InvalidInput(problems)
-    given = make_platform_allocations(inputs.platform, inputs.allocations, mark, load_networks_in_use())
+    given = make_platform_allocations(inputs.platform, inputs.allocations, mark, load_networks_in_use(mark))
+    wanted = sorted(inputs.requests) if associations is None else associations
     ready = replace(inputs, allocations=given)
-    accepted = replace(ready, allocations=make_site_allocations(ready, associations))
+    accepted = replace(ready, allocations=make_site_allocations(ready, wanted))
     make_plan(accepted)  # Capacity is refused before anything is written.
     return accepted
 
 
-def run_accept(workspace: Workspace, associations: list[str]) -> list[str]:
-    """Give `associations` their places and secrets; the names of the sites that are new. The caller holds the lock."""
+def run_accept(workspace: Workspace, associations: list[str] | None) -> list[str]:
+    """Give `associations` (None: all) their places and secrets, and new hosts their numbers.
+
+    Returns the names of the sites that are new. What changes is recorded. The caller holds the lock.
+    """
     inputs = load_inputs(workspace, find_problems)
     accepted = make_accepted(inputs, workspace.mark, associations)
     store = SecretStore(workspace.secrets)
     store.run_create()
-    new = sorted(set(accepted.allocations.sites) - set(inputs.allocations.sites))
-    for name in new:
+    if accepted.allocations != inputs.allocations:
+        plan = make_plan(accepted)
+        with recorded(workspace.state, workspace.root, "request accept", plan.digest()) as entry:
+            _run_give(workspace, store, inputs, accepted)
+            entry.changes = len(find_new(inputs, accepted))
+    return find_new(inputs, accepted)
+
+
+def _run_give(workspace: Workspace, store: SecretStore, before: Inputs, accepted: Inputs) -> None:
+    """Secrets first: a site that is written down has them."""
+    for name in find_new(before, accepted):
         site = accepted.allocations.sites[name]
-        store.run_ensure(site.association, name, inputs.catalogue[site.service].service.secrets)
+        store.run_ensure(site.association, name, accepted.catalogue[site.service].service.secrets)
     run_write(workspace.inventory / "allocations.yml", render_allocations(accepted.allocations), mode=0o644)
-    return new
+
+
+def find_new(before: Inputs, accepted: Inputs) -> list[str]:
+    """The sites that were given a place."""
+    return sorted(set(accepted.allocations.sites) - set(before.allocations.sites))
 
 
 def render_allocations(allocations: Allocations) -> bytes:

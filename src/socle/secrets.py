@@ -15,13 +15,18 @@ from pathlib import Path
 import pyrage
 from pyrage import x25519
 
-from socle.errors import Problem, Refused, SocleError
+from socle.errors import Problem, Refused
 from socle.files import run_write
 from socle.model.plan import Site
 from socle.model.service import Secret
 
 _ALPHABET = string.ascii_letters + string.digits
 SiteSecrets = dict[str, dict[str, str]]
+
+
+def _make_missing(path: Path, what: str) -> Refused:
+    remedy = "bring it back from the platform's backup; if no request was ever accepted: socle request accept --all"
+    return Refused([Problem(str(path), 0, "", f"expected {what}", remedy)])
 
 
 class SecretStore:
@@ -77,14 +82,18 @@ class SecretStore:
         return True
 
     def site(self, site: Site) -> Mapping[str, str]:
-        """The secrets of a site, by declared name. Raises SocleError when one is missing."""
+        """The secrets of a site, by declared name. Raises Refused when one is missing."""
         values = self._load(site.association).get(site.name, {})
         missing = sorted(set(site.secrets) - set(values))
         if missing:
-            raise SocleError(f"{site.name}: no {', '.join(missing)} in its secrets", "run: socle request accept")
+            expected = f"expected all secrets of {site.name}: no {', '.join(missing)}"
+            remedy = "run: socle apply, which makes those that are missing"
+            raise Refused([Problem(str(self._folder / f"{site.association}.age"), 0, "", expected, remedy)])
         return values
 
     def _load_recipients(self) -> list[tuple[str, str]]:
+        if not self._recipients_path.is_file():
+            raise _make_missing(self._recipients_path, "the list of keys that read the secrets")
         lines = self._recipients_path.read_text().splitlines()
         return [(name, key) for name, _, key in (line.partition(" ") for line in lines) if key]
 
@@ -95,13 +104,15 @@ class SecretStore:
         return self._cache[association]
 
     def _decrypt(self, path: Path) -> SiteSecrets:
-        identity = x25519.Identity.from_str(self._identity_path.read_text().strip())
+        if not self._identity_path.is_file():
+            raise _make_missing(self._identity_path, "the operator's key")
         try:
+            identity = x25519.Identity.from_str(self._identity_path.read_text().strip())
             return dict(json.loads(pyrage.decrypt(path.read_bytes(), [identity])))
-        except pyrage.DecryptError:
-            raise SocleError(
-                f"{path.name} cannot be read with the operator's key", "bring back the right key"
-            ) from None
+        except (pyrage.DecryptError, pyrage.IdentityError):
+            expected = f"expected the right key: {path.name} cannot be read with the operator's key"
+            remedy = "bring back the right key from the platform's backup"
+            raise Refused([Problem(str(self._identity_path), 0, "", expected, remedy)]) from None
 
     def _run_save(self, association: str, values: SiteSecrets) -> None:
         recipients = [x25519.Recipient.from_str(key) for _, key in self._load_recipients()]

@@ -8,7 +8,7 @@ import pyrage
 import pytest
 from pyrage import x25519
 
-from socle.errors import Refused, SocleError
+from socle.errors import Refused
 from socle.model.plan import Site
 from socle.model.service import Secret
 from socle.planning.allocate import make_site_allocations
@@ -74,10 +74,26 @@ def test_another_key_is_one_clear_error(store: SecretStore, tmp_path: Path) -> N
     site = make_site()
     store.run_ensure(site.association, site.name, DECLARED)
     (tmp_path / "operator.key").write_text(str(x25519.Identity.generate()))
-    with pytest.raises(SocleError, match="cannot be read with the operator's key"):
+    with pytest.raises(Refused, match="cannot be read with the operator's key"):
         SecretStore(tmp_path).site(site)
 
 
+@pytest.mark.parametrize("content", [None, "", "AGE-SECRET-KEY-nonsense"])
+def test_a_lost_or_broken_key_is_one_clear_error(store: SecretStore, tmp_path: Path, content: str | None) -> None:
+    site = make_site()
+    store.run_ensure(site.association, site.name, DECLARED)
+    path = tmp_path / "operator.key"
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(Refused, match=r"operator.key: expected .*platform's backup"):
+        SecretStore(tmp_path).site(site)
+
+
+def test_lost_recipients_are_one_clear_error(store: SecretStore, tmp_path: Path) -> None:
+    (tmp_path / "recipients.txt").unlink()
+    with pytest.raises(Refused, match=r"recipients.txt: expected .*platform's backup"):
+        store.run_ensure("a", "pg-a", DECLARED)
+
+
 def test_a_missing_secret_is_named(store: SecretStore) -> None:
-    with pytest.raises(SocleError, match=r"no admin_password .*socle request accept"):
+    with pytest.raises(Refused, match=r"no admin_password .*socle apply"):
         store.site(make_site())

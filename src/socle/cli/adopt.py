@@ -7,7 +7,6 @@ from rich.text import Text
 
 from socle.cli.common import Session, verb
 from socle.errors import Exit
-from socle.runs.lock import locked
 from socle.stages.hosts_destroy import run_adopt
 
 
@@ -22,9 +21,11 @@ def register(group: click.Group) -> None:
 
         Without this, what carries no marker of ours is never touched, and a namesake is refused.
         """
-        context = session.context()
-        with locked(session.workspace.state, f"adopt {kind} {name}", session.talk.say):
-            run_adopt(context, kind, name)
+        command = f"adopt {kind} {name}"
+        with session.locked(command):
+            context = session.context()
+            with session.recorded(command, context.plan.digest()):
+                run_adopt(context, kind, name)
         session.show({"adopted": {"kind": kind, "name": name}}, lambda: Text(f"{kind} {name}"))
         session.next("socle plan", "socle apply")
         return Exit.DONE

@@ -8,7 +8,6 @@ from socle.cli.common import Session, verb
 from socle.cli.plan import load_changes
 from socle.errors import Exit
 from socle.runs.journal import recorded
-from socle.runs.lock import locked
 from socle.stages.base import Change, Context
 from socle.stages.order import STAGES
 
@@ -43,12 +42,11 @@ def register(group: click.Group) -> None:
     )
     def apply(session: Session, full: bool, dry_run: bool, stages: tuple[str, ...]) -> Exit:
         """Make hosts, baseline, services and sites what the requests say. Safe to run again at any time."""
-        context = session.context(full)
         if dry_run:
-            changes = load_changes(context)
+            changes = load_changes(session.context(full), stages)
         else:
-            with locked(session.workspace.state, "apply", session.talk.say):
-                changes = run_apply(context, stages)
+            with session.locked("apply"):
+                changes = run_apply(session.context(full), stages)
         session.show_changes(changes)
         session.next("socle plan")
         return Exit.DONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +21,8 @@ from socle.load.inputs import Inputs, load_inputs
 from socle.load.workspace import Workspace, load_workspace
 from socle.planning.make_plan import make_plan
 from socle.planning.rules import find_problems
+from socle.runs.journal import Entry, recorded
+from socle.runs.lock import locked
 from socle.runs.talk import Talk
 from socle.secrets import SecretStore
 from socle.stages.base import Change, Context
@@ -70,15 +73,34 @@ class Session:
         else:
             # A pipe has no width: nothing is cut for it.
             width = None if sys.stdout.isatty() else _PIPE_WIDTH
-            Console(highlight=False, soft_wrap=True, width=width).print(render())
+            Console(highlight=False, soft_wrap=True, width=width, markup=False, emoji=False).print(render())
 
     def show_changes(self, changes: Sequence[Change]) -> None:
         """Changes on stdout: all of them as JSON or with -v, else a row per site."""
         self.show(make_changes_data(changes), lambda: render_changes(changes, every=self.talk.verbose > 0))
 
     def next(self, *commands: str) -> None:
-        """Name the next useful commands."""
-        self.talk.say("Next: " + "   or   ".join(commands))
+        """Name the next useful commands, with this program as it was called."""
+        program = make_program(sys.argv[0], Path.cwd())
+        shown = (
+            f"{program}{command.removeprefix('socle')}" if command.startswith("socle ") else command
+            for command in commands
+        )
+        self.talk.say("Next: " + "   or   ".join(shown))
+
+    @contextmanager
+    def locked(self, command: str) -> Iterator[None]:
+        """Hold the environment's lock. What a run changes is read once it is held, not before."""
+        self.workspace.run_prepare()
+        with locked(self.workspace.state, command, self.talk.say):
+            yield
+
+    @contextmanager
+    def recorded(self, command: str, plan_digest: str = "") -> Iterator[Entry]:
+        """Record a run in the journal: its start and its end."""
+        self.workspace.run_prepare()
+        with recorded(self.workspace.state, self.workspace.root, command, plan_digest) as entry:
+            yield entry
 
 
 def verb(group: click.Group, name: str, *, example: str, codes: Sequence[Exit] = ()) -> Callable[[Any], click.Command]:
@@ -141,6 +163,14 @@ def make_changes_data(changes: Sequence[Change]) -> dict[str, Any]:
     for change in changes:
         summary[change.action] = summary.get(change.action, 0) + 1
     return {"changes": [change.model_dump() for change in changes], "summary": {"total": len(changes), **summary}}
+
+
+def make_program(called: str, folder: Path) -> str:
+    """How a person at `folder` calls this program: by its path when it is below, else by its name."""
+    path = Path(called)
+    if path.name == "socle" and path.is_absolute() and path.is_relative_to(folder):
+        return str(path.relative_to(folder))
+    return called if path.name == "socle" and "/" in called and not path.is_absolute() else "socle"
 
 
 def is_interactive() -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,14 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from socle.cli.apply import run_apply
-from socle.cli.common import Session, is_interactive, verb
+from socle.cli.common import Session, is_interactive, make_program, verb
 from socle.errors import Exit, Problem, Refused
 from socle.lab.down import run_down
 from socle.lab.status import load_status
 from socle.lab.up import run_world
+from socle.load.inputs import load_platform
 from socle.model.domains import render_domain
 from socle.model.plan import Plan
-from socle.runs.lock import locked
+from socle.model.platform import Platform
 
 
 def register(group: click.Group) -> None:
@@ -29,9 +32,8 @@ def register(group: click.Group) -> None:
     @verb(lab, "up", example="socle lab up", codes=(Exit.PARTIAL, Exit.REFUSED, Exit.UNREACHABLE))
     def up(session: Session) -> Exit:
         """Start the lab and bring it to what the requests say. Run again at any time: it completes what is missing."""
-        _check_lab(session)
-        session.workspace.run_prepare()
-        with locked(session.workspace.state, "lab up", session.talk.say):
+        _check_lab(session, session.inputs().platform)
+        with session.locked("lab up"):
             context = run_world(session)
             changes = run_apply(context)
         session.show_changes(changes)
@@ -58,30 +60,30 @@ def register(group: click.Group) -> None:
     @click.option("--yes", is_flag=True, help="Do not ask.")
     def down(session: Session, everything: bool, yes: bool) -> Exit:
         """Remove the lab's hosts. Volumes and secrets stay, unless --all; asks first."""
-        _check_lab(session)
+        _check_lab(session, load_platform(session.workspace))
         what = "hosts, volumes, secrets and state" if everything else "hosts (data is kept)"
-        _ask(f"Remove the {what} of {session.workspace.name}?", yes)
-        session.workspace.run_prepare()
-        with locked(session.workspace.state, "lab down", session.talk.say):
+        if not _ask(f"Remove the {what} of {session.workspace.name}?", yes):
+            session.talk.say("Nothing removed.")
+            return Exit.DONE
+        with session.locked("lab down"), session.recorded("lab down"):
             removed = run_down(session.workspace, session.talk, everything)
         session.show({"removed": removed}, lambda: Text("\n".join(removed) or "Nothing to remove."))
         session.next("socle lab up")
         return Exit.DONE
 
 
-def _check_lab(session: Session) -> None:
-    platform = session.inputs().platform
+def _check_lab(session: Session, platform: Platform) -> None:
     if not platform.lab:
         name = f"inventories/{session.workspace.environment}/platform.yml"
         raise Refused([Problem(name, 0, "lab", "expected lab: true", "use socle apply: this is not a lab")])
 
 
-def _ask(question: str, yes: bool) -> None:
+def _ask(question: str, yes: bool) -> bool:
     if yes:
-        return
+        return True
     if not is_interactive():
         raise Refused([Problem("--yes", 0, "", "expected a person to answer", "add --yes if you are sure")])
-    click.confirm(question, abort=True, err=True)
+    return click.confirm(question, err=True)
 
 
 def _show_end(session: Session, plan: Plan) -> None:
@@ -93,5 +95,5 @@ def _show_end(session: Session, plan: Plan) -> None:
     config = session.workspace.ssh / "config"
     example = plan.sites[0].domain if plan.sites else plan.domain
     say(f"\nOpen one:   ssh -F {config} outside curl -sI https://{example}/")
-    say("Sign in:    .venv/bin/socle login SITE")
+    say(f"Sign in:    {make_program(sys.argv[0], Path.cwd())} login SITE")
     session.next("socle plan", "socle lab status", "socle request new NAME --town CODE", "socle lab down")

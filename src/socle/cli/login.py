@@ -21,6 +21,7 @@ def register(group: click.Group) -> None:
         if site not in names:
             remedy = f"known: {', '.join(names) or 'none'}"
             raise InvalidInput([Problem("SITE", 0, "", f"expected the name of a site, found {site}", remedy)])
-        link = run_login_link(context, site)
+        with session.recorded(f"login {site}", context.plan.digest()):
+            link = run_login_link(context, site)
         session.show({"site": site, "link": link}, lambda: link)
         return Exit.DONE

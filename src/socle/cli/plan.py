@@ -12,14 +12,21 @@ from socle.stages.base import Change, Context
 from socle.stages.order import STAGES
 
 
-def load_changes(context: Context) -> list[Change]:
-    """What `apply` would do, stage after stage. Hosts that do not exist yet are not asked anything."""
+def load_changes(context: Context, only: tuple[str, ...] = ()) -> list[Change]:
+    """What `apply` would do, stage after stage (`only` these, or all).
+
+    Hosts that do not exist yet are not asked anything: so `hosts` is read even when it is not asked for.
+    """
     changes: list[Change] = []
     for stage in STAGES:
+        shown = not only or stage.name in only
+        if not shown and stage.name != "hosts":
+            continue
         with context.talk.step(f"reading {stage.name}"):
-            changes += stage.preview(context)
-        absent = {c.name for c in changes if c.kind == "host" and c.action in ("create", "replace")}
-        context = replace(context, absent=frozenset(absent))
+            found = stage.preview(context)
+        absent = {c.name for c in found if c.kind == "host" and c.action in ("create", "replace")}
+        context = replace(context, absent=context.absent | absent)
+        changes += found if shown else []
     return changes
 
 

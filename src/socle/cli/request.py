@@ -8,11 +8,11 @@ from rich.text import Text
 
 from socle.cli.common import Session, verb
 from socle.errors import Exit, InvalidInput, Problem
+from socle.load.inputs import load_allocations
 from socle.model.domains import render_domain
 from socle.model.request import Request
 from socle.planning.rules import find_problems, make_domain
-from socle.requests import make_accepted, render_annotated, render_schema, run_accept, run_new
-from socle.runs.lock import locked
+from socle.requests import find_new, make_accepted, render_annotated, render_schema, run_accept, run_new
 
 
 def _render_requests(requests: dict[str, Request], platform_domain: str) -> Table:
@@ -61,22 +61,34 @@ def register(group: click.Group) -> None:
     @click.option("--dry-run", is_flag=True, help="Check and choose, write nothing.")
     def accept(session: Session, associations: tuple[str, ...], everyone: bool, dry_run: bool) -> Exit:
         """Give associations their places: host, uid, names, secrets. What is given never changes."""
-        workspace = session.workspace
-        wanted = sorted(session.inputs().requests) if everyone else list(associations)
-        if not wanted:
+        if not associations and not everyone:
             raise InvalidInput([Problem("ASSOCIATIONS", 0, "", "expected at least one association", "or --all")])
-        if dry_run:
-            inputs = session.inputs()
-            accepted = make_accepted(inputs, workspace.mark, wanted)
-            sites = sorted(set(accepted.allocations.sites) - set(inputs.allocations.sites))
-        else:
-            workspace.run_prepare()
-            with locked(workspace.state, "request accept", session.talk.say):
-                sites = run_accept(workspace, wanted)
+        sites = _run_accept(session, None if everyone else list(associations), dry_run)
         session.show({"sites": sites}, lambda: Text("\n".join(sites) or "Nothing to accept."))
         session.next("socle plan", "socle apply")
         return Exit.DONE
 
+    _register_documents(request)
+
+
+def _run_accept(session: Session, wanted: list[str] | None, dry_run: bool) -> list[str]:
+    """The sites that were given a place, or would be; new hosts are said."""
+    workspace = session.workspace
+    before = load_allocations(workspace).hosts
+    if dry_run:
+        inputs = session.inputs()
+        accepted = make_accepted(inputs, workspace.mark, wanted)
+        sites, after = find_new(inputs, accepted), accepted.allocations.hosts
+    else:
+        with session.locked("request accept"):
+            sites = run_accept(workspace, wanted)
+        after = load_allocations(workspace).hosts
+    for host in sorted(set(after) - set(before)):
+        session.talk.say(f"{host}: number {after[host]} in the networks")
+    return sites
+
+
+def _register_documents(request: click.Group) -> None:
     @verb(request, "schema", example="socle request schema > associations/schema.json")
     def schema(session: Session) -> Exit:
         """Print the JSON Schema of a request, for editors. Made from the models."""

@@ -6,7 +6,6 @@ import click
 
 from socle.cli.common import Session, verb
 from socle.errors import Exit
-from socle.runs.lock import locked
 from socle.secrets import SecretStore
 
 
@@ -24,7 +23,8 @@ def register(group: click.Group) -> None:
         Keep it away from this machine: it is written nowhere here. A new one replaces the one before.
         """
         store = SecretStore(session.workspace.secrets)
-        with locked(session.workspace.state, "secrets escrow", session.talk.say):
+        with session.locked("secrets escrow"), session.recorded("secrets escrow"):
+            store.run_create()
             key = store.run_escrow()
         session.show({"escrow": key}, lambda: key)
         session.talk.say("This is the only time the key is shown. Store it in a safe, not on this machine.")

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from socle.errors import InvalidInput, Problem
+from socle.errors import InvalidInput, Problem, Refused
 from socle.files import run_write
 
 STATE_HOME = Path("/var/lib/socle")
@@ -65,12 +65,25 @@ class Workspace:
         return self.state / "logs"
 
     def run_prepare(self) -> None:
-        """Make the state folder, readable by its owner only."""
+        """Make the state folder, readable by its owner only. Raises Refused when it is another clone's."""
+        self._check_clone()
         for folder in (self.state, self.ssh, self.secrets, self.logs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
         # By this the doctor finds the states of clones that are gone.
         run_write(self.state / "clone", f"{self.root}\n".encode())
+
+    def _check_clone(self) -> None:
+        """Marks have four digits: two clones can have one. The second would change what is the first one's."""
+        note = self.state / "clone"
+        other = note.read_text().strip() if note.is_file() else ""
+        if other and other != str(self.root) and Path(other).is_dir():
+            expected = f"expected a state of this clone: {other} has the same mark, {self.name}"
+            remedy = (
+                "move one of the two clones to another folder, since the mark comes from its path "
+                "(SOCLE_STATE moves the state only: the names in Incus would still be the same)"
+            )
+            raise Refused([Problem(str(note), 0, "", expected, remedy)])
 
 
 def find_root(start: Path) -> Path:

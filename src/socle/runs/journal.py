@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import subprocess
@@ -13,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from socle.runs.who import load_who
 
 
 @dataclass
@@ -30,7 +31,7 @@ def recorded(state: Path, root: Path, command: str, plan_digest: str) -> Iterato
     end is a run that was killed."""
     entry = Entry(run=uuid.uuid4().hex[:12])
     commit, dirty = load_commit(root)
-    start = {"who": getpass.getuser(), "command": command, "commit": commit, "dirty": dirty, "plan": plan_digest}
+    start = {"who": load_who(), "command": command, "commit": commit, "dirty": dirty, "plan": plan_digest}
     _run_append(state, {"run": entry.run, "event": "started", **start})
     result = "failed"
     try:
@@ -40,7 +41,8 @@ def recorded(state: Path, root: Path, command: str, plan_digest: str) -> Iterato
         result = f"failed: {type(error).__name__}"
         raise
     finally:
-        _run_append(state, {"run": entry.run, "event": "ended", "result": result, "changes": entry.changes})
+        if state.is_dir():  # `lab down --all` takes the journal away with the rest.
+            _run_append(state, {"run": entry.run, "event": "ended", "result": result, "changes": entry.changes})
 
 
 def load_commit(root: Path) -> tuple[str, bool]:
@@ -78,5 +80,6 @@ def _run_append(state: Path, event: dict[str, Any]) -> None:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
+    # Root reads the clone of another user, which git refuses unless it is named.
+    command = ["git", "-c", f"safe.directory={root}", "-C", str(root), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout

@@ -8,7 +8,6 @@ state folder shared by two machines) stops the run: a person decides.
 from __future__ import annotations
 
 import fcntl
-import getpass
 import json
 import os
 import socket
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from socle.errors import Problem, Refused
+from socle.runs.who import load_who
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -58,7 +58,7 @@ def _clear_stale(path: Path, note: dict[str, str], say: Callable[[str], None]) -
 
 def _make_note(command: str) -> dict[str, str]:
     return {
-        "who": getpass.getuser(),
+        "who": load_who(),
         "machine": socket.gethostname(),
         "pid": str(os.getpid()),
         "boot": load_boot_id(),
