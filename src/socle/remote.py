@@ -13,6 +13,7 @@ import logging
 import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -29,7 +30,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from socle.errors import SocleError, Unreachable
 from socle.load.workspace import Workspace
-from socle.runs.process import die_with_parent
+from socle.runs.process import make_mortal
 from socle.runs.talk import Talk
 
 CONNECT_TIMEOUT = 10
@@ -179,7 +180,7 @@ def run_ssh(
 
     Raises Unreachable when ssh cannot connect, or the command does not end in time.
     """
-    command = make_ssh(workspace, host, arguments)
+    command = make_mortal(make_ssh(workspace, host, arguments))
     try:
         result = subprocess.run(
             command,
@@ -187,13 +188,27 @@ def run_ssh(
             capture_output=True,
             timeout=timeout,
             check=False,
-            preexec_fn=die_with_parent,
         )
     except subprocess.TimeoutExpired:
         raise Unreachable(f"{host} did not answer within {timeout:.0f} s: {arguments[0]}") from None
     if result.returncode == 255:  # ssh(1): its own errors
         raise Unreachable(f"cannot reach {host} over SSH: {result.stderr.decode(errors='replace').strip()}")
     return result
+
+
+def load_lost(workspace: Workspace, names: Sequence[str]) -> dict[str, str]:
+    """Why each host that does not answer does not, all asked at once."""
+
+    def ask(name: str) -> str:
+        try:
+            run_ssh(workspace, name, ["true"], timeout=2 * CONNECT_TIMEOUT)
+        except Unreachable as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(_MAX_PARALLEL) as pool:
+        answers = zip(names, pool.map(ask, names), strict=True)
+        return {name: why for name, why in answers if why}
 
 
 class OperationFailed(SocleError):

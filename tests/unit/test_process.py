@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from socle.runs.process import CommandFailed, run
+from socle.load.workspace import Workspace
+from socle.remote import run_ssh
+from socle.runs.process import CommandFailed, TimedOut, run
 
 
 def test_output_and_input_are_bytes() -> None:
@@ -51,3 +53,26 @@ def test_grandchildren_die_with_a_killed_parent(tmp_path: Path) -> None:
     last = beat.read_text()
     time.sleep(0.5)
     assert beat.read_text() == last
+
+
+def test_what_a_program_said_is_in_its_log_even_when_it_was_cut(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(TimedOut):
+        run(["sh", "-c", "echo one; echo two >&2; sleep 30"], timeout=1, log=log)
+    assert log.read_text() == "one\ntwo\n"
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_python_runs_between_fork_and_exec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could wait for ever for a lock of a thread of gRPC."""
+    seen: list[tuple[list[str], dict[str, object]]] = []
+
+    def start(arguments: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+        seen.append((arguments, options))
+        return subprocess.CompletedProcess(arguments, 0, b"", b"")
+
+    monkeypatch.setattr(subprocess, "run", start)
+    run(["true"], timeout=10)
+    run_ssh(Workspace(root=Path("/clone"), environment="lab", state=Path("/state")), "edge1", ["true"])
+    assert [arguments[:3] for arguments, _ in seen] == [["setpriv", "--pdeathsig", "KILL"]] * 2
+    assert not any("preexec_fn" in options for _, options in seen)

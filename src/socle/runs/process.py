@@ -7,31 +7,33 @@ goes on changing hosts after its controller was killed.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from socle.errors import SocleError
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class CommandFailed(SocleError):
     """A program ended with an error. The message has its last lines, and where the rest is."""
 
 
-def die_with_parent() -> None:
-    """For `preexec_fn`: be killed when the parent dies (prctl(2), PR_SET_PDEATHSIG)."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+class TimedOut(CommandFailed):
+    """A program did not end in the time it was given."""
+
+
+def make_mortal(arguments: Sequence[str]) -> list[str]:
+    """The same command, killed when its parent dies (setpriv(1)). Not by a preexec function: Python code between
+    fork and exec can deadlock on a lock that one of gRPC's threads held. Nor is there a `--`: Pulumi's Automation
+    API looks for it to find Pulumi's own options."""
+    return ["setpriv", "--pdeathsig", "KILL", *arguments]
 
 
 def make_contained(arguments: Sequence[str]) -> list[str]:
-    """The same command in a PID namespace of its own, killed whole with its first process (unshare(1))."""
-    return ["unshare", "--pid", "--fork", "--kill-child=SIGKILL", "--", *arguments]
+    """The same command in a PID namespace of its own, killed whole when its parent dies (unshare(1))."""
+    return make_mortal(["unshare", "--pid", "--fork", "--kill-child=SIGKILL", *arguments])
 
 
 def run(
@@ -42,24 +44,28 @@ def run(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     check: bool = True,
+    log: Path | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program to its end, within `timeout` seconds; secrets go on `stdin`, never in `arguments`.
 
-    Raises CommandFailed on a non-zero status (when `check`), on time-out, and when it cannot start.
+    With `log`, what it says goes to that file (0600) as it comes, and not into the result.
+
+    Raises CommandFailed on a non-zero status (when `check`) and when it cannot start, TimedOut.
     """
     try:
-        result = subprocess.run(
-            make_contained(arguments),
-            input=stdin,
-            capture_output=True,
-            timeout=timeout,
-            env={**os.environ, **(environment or {})},
-            cwd=folder,
-            check=False,
-            preexec_fn=die_with_parent,
-        )
+        with _output(log) as (output, errors):
+            result = subprocess.run(
+                make_contained(arguments),
+                input=stdin,
+                stdout=output,
+                stderr=errors,
+                timeout=timeout,
+                env={**os.environ, **(environment or {})},
+                cwd=folder,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
-        raise CommandFailed(f"{arguments[0]} did not end within {timeout:.0f} s") from None
+        raise TimedOut(f"{arguments[0]} did not end within {timeout:.0f} s") from None
     except OSError as error:
         raise CommandFailed(f"{arguments[0]} cannot start: {error}") from None
     if check and result.returncode:
@@ -67,6 +73,18 @@ def run(
     return result
 
 
+@contextmanager
+def _output(log: Path | None) -> Iterator[tuple[int, int]]:
+    if log is None:
+        yield subprocess.PIPE, subprocess.PIPE
+        return
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        yield handle, subprocess.STDOUT
+    finally:
+        os.close(handle)
+
+
 def _last_lines(result: subprocess.CompletedProcess[bytes], count: int = 8) -> str:
-    text = (result.stderr or result.stdout).decode(errors="replace").strip()
+    text = (result.stderr or result.stdout or b"").decode(errors="replace").strip()
     return "\n".join(text.splitlines()[-count:])

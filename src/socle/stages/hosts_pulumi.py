@@ -38,6 +38,7 @@ from semver import VersionInfo
 
 from socle.errors import Exit, SocleError
 from socle.files import run_write
+from socle.runs.process import make_contained
 
 PROJECT = "socle"
 TOOLS = Path("/usr/local/lib/socle/bin")
@@ -62,13 +63,11 @@ class PulumiFailed(SocleError):
 def make_pulumi_command(pulumi: str, arguments: list[str]) -> list[str]:
     """Pulumi in a PID namespace of its own that dies with us, plugin included (unshare(1), setpriv(1)).
 
-    setpriv, not a preexec function: gRPC's threads make a Python fork unsafe. The variables dropped are
-    those by which a person's own Pulumi would choose another state or passphrase.
+    The variables dropped are those by which a person's own Pulumi would choose another state or passphrase.
     """
     unset = [part for name in _FOREIGN for part in ("-u", name)]
-    contained = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=SIGKILL"]
     bounded = ["timeout", "--signal=KILL", str(RUN_SECONDS)]
-    return [*contained, *bounded, "env", *unset, pulumi, "--non-interactive", *arguments]
+    return make_contained([*bounded, "env", *unset, pulumi, "--non-interactive", *arguments])
 
 
 class ContainedCommand(PulumiCommand):
