@@ -6,9 +6,13 @@ incomplete; 4 refused by a rule; 5 a host or remote out of reach; 10 changes pen
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from socle.stages.base import Change
 
 
 class Exit(IntEnum):
@@ -74,9 +78,26 @@ class Refused(ProblemsError):
 
 
 class PartlyDone(SocleError):
-    """Some of the work is done, a re-run completes it: exit 3."""
+    """Some of the work is done, a re-run completes it: exit 3, or `exit` when nothing could be done.
+
+    `changes`: what is done. `hosts`: those that what comes later must leave alone.
+    """
 
     exit = Exit.PARTIAL
+
+    def __init__(
+        self,
+        message: str,
+        remedy: str = "",
+        *,
+        changes: Sequence[Change] = (),
+        hosts: Iterable[str] = (),
+        exit_code: Exit = Exit.PARTIAL,
+    ) -> None:
+        self.changes = tuple(changes)
+        self.hosts = frozenset(hosts)
+        self.exit = exit_code
+        super().__init__(message, remedy)
 
 
 class Unreachable(SocleError):

@@ -266,3 +266,17 @@ def test_lists_of_packages_are_read_again_after_an_hour(tmp_path: Path) -> None:
     os.utime(tmp_path, (1000, 1000))
     assert not packages.is_stale(tmp_path, now=1000 + packages.FRESH)
     assert packages.is_stale(tmp_path, now=1001 + packages.FRESH)
+
+
+def test_a_failed_host_is_named_with_what_was_done(context: Context, world: World) -> None:
+    world.broken["page"] = OperationFailed("no")
+    with pytest.raises(PartlyDone) as caught:
+        ServicesStage().apply(context)
+    assert caught.value.hosts == {"web1"}
+    assert names(caught.value.changes) == [("create", "edge1/front"), ("create", "web1/data")]
+
+
+def test_hosts_that_failed_before_are_left_alone(context: Context, world: World) -> None:
+    changes = ServicesStage().apply(replace(context, failed=frozenset({"web1"})))
+    assert names(changes) == [("create", "edge1/front")]
+    assert calls_of(world, "web1") == []

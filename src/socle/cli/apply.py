@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import click
 
 from socle.cli.common import Session, verb
 from socle.cli.plan import load_changes
-from socle.errors import Exit
+from socle.errors import Exit, PartlyDone, SocleError, Unreachable
+from socle.remote import load_lost
 from socle.runs.journal import recorded
-from socle.stages.base import Change, Context
+from socle.stages.base import Change, Context, Stage
 from socle.stages.order import STAGES
 
 
 def run_apply(context: Context, only: tuple[str, ...] = ()) -> list[Change]:
     """Run the stages (`only` these, or all) and record the run in the journal. Returns what was changed.
 
+    What fails on one host does not stop the others: it is raised at the end, as PartlyDone with what was changed.
     The caller holds the environment's lock.
     """
     workspace = context.workspace
@@ -23,12 +28,50 @@ def run_apply(context: Context, only: tuple[str, ...] = ()) -> list[Change]:
         for site in context.plan.sites:
             declared = context.catalogue[site.service].service.secrets
             context.secrets.run_ensure(site.association, site.name, declared)
+        failures: list[SocleError] = []
         for stage in STAGES:
-            if not only or stage.name in only:
+            if only and stage.name not in only:
+                continue
+            try:
+                context = _leave_lost(context, stage, failures)
                 with context.talk.step(stage.name):
                     changes += stage.apply(context)
+            except PartlyDone as error:
+                changes += error.changes
+                failures.append(error)
+                context = replace(context, failed=context.failed | error.hosts)
+            except SocleError as error:
+                failures.append(error)
+                break
+            finally:
                 entry.changes = len(changes)
+        _raise_failures(failures, changes)
     return changes
+
+
+def _leave_lost(context: Context, stage: Stage, failures: list[SocleError]) -> Context:
+    """The context without the hosts that do not answer, so that they do not hold up the others. Only the first
+    stage works without the hosts themselves. Raises Unreachable when none answers."""
+    names = [host.name for host in context.hosts]
+    if stage.name == "hosts" or not names:
+        return context
+    lost = load_lost(context.workspace, names)
+    if lost:
+        error = Unreachable("\n".join(lost.values()), "the other hosts are done; is it running? see: socle lab status")
+        if len(lost) == len(names):
+            raise error
+        failures.append(error)
+    return replace(context, failed=context.failed | lost.keys())
+
+
+def _raise_failures(failures: Sequence[SocleError], changes: Sequence[Change]) -> None:
+    if not failures:
+        return
+    if len(failures) == 1 and not changes and not isinstance(failures[0], PartlyDone):
+        raise failures[0]
+    codes = {error.exit for error in failures}
+    code = codes.pop() if len(codes) == 1 and not changes else Exit.PARTIAL
+    raise PartlyDone("\n".join(map(str, failures)), changes=changes, exit_code=code)
 
 
 def register(group: click.Group) -> None:
@@ -46,7 +89,11 @@ def register(group: click.Group) -> None:
             changes = load_changes(session.context(full), stages)
         else:
             with session.locked("apply"):
-                changes = run_apply(session.context(full), stages)
+                try:
+                    changes = run_apply(session.context(full), stages)
+                except PartlyDone as error:
+                    session.show_changes(error.changes)
+                    raise
         session.show_changes(changes)
         session.next("socle plan")
         return Exit.DONE

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from socle.model.base import Model
-from socle.model.plan import Plan
+from socle.model.plan import Host, Plan
 from socle.model.platform import Platform
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class Change(Model):
 @dataclass(frozen=True)
 class Context:
     """What a stage is given. `full`: trust no stamp, read everything again. `absent`: hosts that do not
-    exist yet, so that a preview takes everything on them as new without asking them."""
+    exist yet, so that a preview takes everything on them as new without asking them. `failed`: hosts out of
+    reach, or on which an earlier stage failed; they are left alone."""
 
     workspace: Workspace
     platform: Platform
@@ -43,6 +44,12 @@ class Context:
     talk: Talk
     full: bool = False
     absent: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """The hosts to work on, in the plan's order."""
+        return tuple(host for host in self.plan.hosts if host.name not in self.failed)
 
 
 class Stage(Protocol):

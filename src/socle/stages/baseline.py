@@ -17,12 +17,12 @@ from typing import Any
 
 import yaml
 
-from socle.errors import PartlyDone
+from socle.errors import Exit, PartlyDone
 from socle.files import run_write
 from socle.load.workspace import Workspace
 from socle.model.plan import Host, Plan
 from socle.model.platform import Platform
-from socle.runs.process import run
+from socle.runs.process import TimedOut, run
 from socle.ssh import CONTROLLER_KEY
 from socle.stages.base import Change, Context, StageName
 from socle.stages.stamps import load_stamps, run_stamps
@@ -55,10 +55,12 @@ class BaselineStage:
         recap = _run_playbook(context, hosts, check=False)
         done = {host for host, counts in recap.items() if not counts["failed"] and not counts["unreachable"]}
         run_stamps(context.workspace, self.name, {host: digests[host] for host in hosts if host in done})
+        changes = [_make_change(host, context) for host in hosts if host in recap and recap[host]["changed"]]
         if failed := sorted(set(hosts) - done):
-            log = context.workspace.logs / "baseline.log"
-            raise PartlyDone(f"The baseline failed on {', '.join(failed)}", f"see {log}, then run again")
-        return [_make_change(host, context) for host in hosts if recap[host]["changed"]]
+            code = Exit.UNREACHABLE if _are_lost(recap, hosts) else Exit.PARTIAL
+            text, remedy = f"the baseline failed on {', '.join(failed)}", f"see {_log(context)}, then run again"
+            raise PartlyDone(text, remedy, changes=changes, hosts=failed, exit_code=code)
+        return changes
 
 
 def make_variables(host: Host, plan: Plan, platform: Platform, public_key: str) -> dict[str, Any]:
@@ -130,7 +132,7 @@ def _digest_folders(*folders: Path) -> str:
 
 
 def _find_stale(context: Context, trust: bool) -> list[str]:
-    names = [host.name for host in context.plan.hosts]
+    names = [host.name for host in context.hosts]
     if not trust:
         return names
     if not (context.workspace.ssh / f"{CONTROLLER_KEY}.pub").exists():
@@ -170,11 +172,23 @@ def _run_playbook(context: Context, hosts: Sequence[str], check: bool) -> Mappin
     home = workspace.state / "ansible"
     environment = {"ANSIBLE_CONFIG": str(workspace.root / "playbooks/ansible.cfg"), "ANSIBLE_HOME": str(home)}
     arguments = make_arguments(workspace, hosts, check)
-    result = run(arguments, timeout=_TIMEOUT, environment=environment, check=False)
-    output = (result.stdout + result.stderr).decode(errors="replace")
-    run_write(workspace.logs / "baseline.log", output.encode())
+    try:
+        run(arguments, timeout=_TIMEOUT, environment=environment, check=False, log=_log(context))
+    except TimedOut as error:
+        text = f"the baseline of {', '.join(hosts)}: {error}"
+        raise PartlyDone(text, f"see where it stopped: {_log(context)}, then run again", hosts=hosts) from None
+    output = _log(context).read_text(errors="replace")
     context.talk.detail(output)
     recap = parse_recap(output)
     if not recap:
-        raise PartlyDone(f"The baseline did not run: {output.strip()[-600:]}", "mend this, then run again")
+        text = f"the baseline of {', '.join(hosts)} did not run: {output.strip()[-600:]}"
+        raise PartlyDone(text, "mend this, then run again", hosts=hosts)
     return recap
+
+
+def _log(context: Context) -> Path:
+    return context.workspace.logs / "baseline.log"
+
+
+def _are_lost(recap: Mapping[str, Mapping[str, int]], hosts: Sequence[str]) -> bool:
+    return all(recap.get(host, {}).get("unreachable") for host in hosts)

@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from socle.errors import PartlyDone, Problem, Refused, SocleError, Unreachable
+from socle.errors import Exit, PartlyDone, Problem, Refused, SocleError
 from socle.files import run_write
 from socle.incus.registry import NOUNS
 from socle.lab.image import make_recipe
 from socle.stages.base import Action, Change, Context, StageName
 from socle.stages.hosts_context import Run, opened, run_ensure_project, run_write_files
 from socle.stages.hosts_pulumi import Step
-from socle.stages.hosts_resources import NETWORKS, RECORDS, make_digest
+from socle.stages.hosts_resources import NETWORKS, RECORDS, find_host, make_digest
 
 _PARALLEL = 3
 _ACTIONS: dict[str, Action] = {
@@ -58,7 +58,7 @@ class HostsStage:
             pending = _find_pending(run, failures)
             changes = _run_stacks(run, pending, failures) if pending else []
             changes += _run_stops(run)
-            _raise_failures(failures, partly=bool(changes) or len(failures) < len(pending))
+            _raise_failures(failures, changes, partly=bool(changes) or len(failures) < len(pending))
             return changes
 
 
@@ -163,15 +163,19 @@ def _make_change(action: Action, kind: str, name: str, association: str = "") ->
     return Change(stage="hosts", action=action, kind=kind, name=name, association=association)
 
 
-def _raise_failures(failures: dict[str, SocleError], partly: bool) -> None:
+def _raise_failures(failures: dict[str, SocleError], changes: Sequence[Change], partly: bool) -> None:
+    """A failed stack of a host, or of records, leaves the other hosts usable: PartlyDone says which are not.
+    Without networks there is nothing to go on with."""
     if not failures:
         return
-    if len(failures) == 1 and not partly:
-        raise next(iter(failures.values()))
+    codes = {error.exit for error in failures.values()}
+    code = codes.pop() if len(codes) == 1 and not partly else Exit.PARTIAL
+    if NETWORKS in failures and not changes:
+        raise failures[NETWORKS]
     text = "\n".join(f"{stack}: {error}" for stack, error in failures.items())
-    if all(isinstance(error, Unreachable) for error in failures.values()) and not partly:
-        raise Unreachable(text)
-    raise PartlyDone(text, "mend this and run again: what is done stays done")
+    lost = {host for host in map(find_host, failures) if host}
+    remedy = "mend this and run again: what is done stays done"
+    raise PartlyDone(text, remedy, changes=changes, hosts=lost, exit_code=code)
 
 
 # Hosts the plan no longer has: stopped, never deleted, since they hold data.

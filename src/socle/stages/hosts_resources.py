@@ -62,6 +62,11 @@ def make_stacks(plan: Plan, settings: Settings) -> dict[str, tuple[Wanted, ...]]
     return {**stacks, RECORDS: tuple(_make_record(record, plan) for record in plan.records)}
 
 
+def find_host(stack: str) -> str:
+    """The host that a stack is for; "" when it is for none."""
+    return stack.removeprefix(_HOST_PREFIX) if stack.startswith(_HOST_PREFIX) else ""
+
+
 def make_digest(wanted: tuple[Wanted, ...], provider: Mapping[str, str], code: str) -> str:
     """What a stack was made from. `code`: digest of the programs that make it."""
     data = [code, dict(provider), [[one.type, one.name, one.inputs, one.after] for one in wanted]]

@@ -73,8 +73,9 @@ class ServicesStage:
         ):
             failures = list(pool.map(lambda host: _run_host(context, remote, host, todo[host], done[host.name]), todo))
         changes = [_make_change(host, task) for host in todo for task in done[host.name]]
-        if problems := [failure for failure in failures if failure]:
-            raise PartlyDone("services: " + "\n".join(problems), "run again: what is done stays done")
+        if problems := {host.name: why for host, why in zip(todo, failures, strict=True) if why}:
+            text = "services: " + "\n".join(problems.values())
+            raise PartlyDone(text, "run again: what is done stays done", changes=changes, hosts=problems)
         return changes
 
 
@@ -94,12 +95,12 @@ def _load_tasks(context: Context) -> dict[Host, list[Task]]:
     stamps = _load_stamps(context)
     return {
         host: list(make_tasks(make_digests(context, host), stamps.get(host.name, {}), context.full))
-        for host in context.plan.hosts
+        for host in context.hosts
     }
 
 
 def _load_stamps(context: Context) -> dict[str, Digests]:
-    hosts = [host.name for host in context.plan.hosts if host.name not in context.absent]
+    hosts = [host.name for host in context.hosts if host.name not in context.absent]
     texts = load_stamps(context.workspace, _STAMP, hosts)
     return {host: parse_stamp(text) for host, text in texts.items()}
 

@@ -6,7 +6,7 @@ is wanted is not read at all, unless the run is full.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -42,20 +42,28 @@ class SitesStage:
     def apply(self, context: Context) -> Sequence[Change]:
         """Do it. Raises PartlyDone naming each site that failed, when all the others are done."""
         desired = load_desired(context)
+        if not desired:
+            return []
         with connected(context.workspace, list(desired), context.talk) as state:
             differences = load_differences(context, state, desired, list(desired))
-            run = _Run(context, state)
+            run = _Run(context, state, find_waiting(context))
             for wave in make_waves(context, differences):
                 run.wave(wave)
         if run.errors:
-            raise PartlyDone("\n".join(run.errors), "the other sites are done; mend and run again")
+            raise PartlyDone("\n".join(run.errors), "the other sites are done; mend and run again", changes=run.done)
         return run.done
 
 
 def load_desired(context: Context) -> Desired:
-    """What should exist on each host."""
+    """What should exist on each host, but for those that failed."""
     plan = context.plan
-    return make_desired(plan, context.catalogue, {site.name: context.secrets.site(site) for site in plan.sites})
+    desired = make_desired(plan, context.catalogue, {site.name: context.secrets.site(site) for site in plan.sites})
+    return {host: wanted for host, wanted in desired.items() if host not in context.failed}
+
+
+def find_waiting(context: Context) -> set[str]:
+    """Sites whose own host failed: what leads to them waits until it could be worked on."""
+    return {site.name for site in context.plan.sites if site.host in context.failed}
 
 
 def load_differences(
@@ -86,7 +94,7 @@ def make_read(desired: Desired, host: str, full: bool) -> dict[str, Any]:
 def make_waves(context: Context, differences: Differences) -> Iterator[dict[str, tuple[SiteDifference, ...]]]:
     """What is done at once, in order: what leads to a removed site is taken away first, what leads to a new
     one comes last, when it works."""
-    front = {host.name for host in context.plan.role(_FRONT)}
+    front = {host.name for host in context.plan.role(_FRONT) if host.name in differences}
     gone = {host: tuple(site for site in differences[host] if site.gone) for host in front}
     behind = {host: sites for host, sites in differences.items() if host not in front}
     kept = {host: tuple(site for site in differences[host] if not site.gone) for host in front}
@@ -107,9 +115,9 @@ def make_batches(sites: Sequence[SiteDifference]) -> list[tuple[SiteDifference, 
 class _Run:
     """The waves of one run: what was done, and which sites failed so far."""
 
-    def __init__(self, context: Context, state: Remote) -> None:
+    def __init__(self, context: Context, state: Remote, waiting: Iterable[str] = ()) -> None:
         self._context, self._state = context, state
-        self._failed: set[str] = set()
+        self._failed = set(waiting)
         self.done: list[Change] = []
         self.errors: list[str] = []
 
