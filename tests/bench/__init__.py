@@ -1,0 +1,1 @@
+"""`make bench`: what the sites stage costs, measured on real hosts of its own."""

@@ -1,0 +1,3 @@
+"""The one host; how to reach it comes by --data."""
+
+hosts = ["web1"]
