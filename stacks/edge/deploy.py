@@ -16,7 +16,6 @@ _FOLDER = Path(__file__).parent
 _render = load_module(_FOLDER / "render.py")
 SERVICE = load_module(_FOLDER / "service.py").SERVICE
 _AUTHORITY = "acme-root.pem"
-VALIDATE = ("caddy", "validate", "--adapter", "caddyfile", "--config", "/etc/caddy/Caddyfile")
 
 
 def load_inputs(workspace: Workspace) -> dict[str, str]:
@@ -58,7 +57,7 @@ def deploy(host: Host, plan: Plan, workspace: Workspace) -> None:  # noqa: ARG00
         server.shell(name="forget another authority", commands=[make_forget(authority.read_bytes())])
     for path, content in render_files(plan, authority.read_text() if authority.is_file() else "").items():
         files.put(name=path, src=StringIO(content), dest=path, mode="644", user="root", group="root")
-    server.shell(name="check", commands=[" ".join(VALIDATE)])
+    server.shell(name="check", commands=[" ".join(_render.VALIDATE)])
     systemd.daemon_reload(name="units")
     # Restarted, not reloaded: the unit itself may have changed, and certificates are kept on disk.
     systemd.service(name="caddy.service", service="caddy", restarted=True, enabled=True)

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from socle.sites import render as shared
 
 ROOT = "/etc/caddy/acme-root.pem"
 UPLOAD_LIMIT = 64 * 1024**2
 """Bytes of a request's body; the web hosts' own limit agrees."""
-_TEMPLATES = Environment(  # noqa: S701 - configuration files; the pages hold no values from outside
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=StrictUndefined,
-    keep_trailing_newline=True,
-    trim_blocks=True,
-)
+VALIDATE = ("caddy", "validate", "--adapter", "caddyfile", "--config", "/etc/caddy/Caddyfile")
+_TEMPLATES = Path(__file__).parent / "templates"
 _PAGES = {
     "unavailable": (
         "Site momentanément indisponible",
@@ -28,7 +24,7 @@ _PAGES = {
 
 def render(template: str, **values: object) -> str:
     """A file of templates/ with its values, all of which must be given."""
-    return _TEMPLATES.get_template(template).render(**values)
+    return shared.render(_TEMPLATES / template, **values)
 
 
 def make_over(limit: int) -> str:

@@ -10,7 +10,6 @@ from socle.model.plan import Plan, Site
 from socle.sites.resources import File, Resource
 
 _render = load_module(Path(__file__).parent / "render.py")
-_VALIDATE = ("caddy", "validate", "--adapter", "caddyfile", "--config", "/etc/caddy/Caddyfile")
 
 
 def make_site(site: Site, plan: Plan, secrets: Mapping[str, str]) -> tuple[Resource, ...]:  # noqa: ARG001
@@ -18,4 +17,4 @@ def make_site(site: Site, plan: Plan, secrets: Mapping[str, str]) -> tuple[Resou
     upstream = f"{plan.host(site.host).address}:80"
     text = _render.render_site(site.name, site.domain, site.redirects, upstream)
     path = f"/etc/caddy/sites/{site.name}.caddy"
-    return (File(path=path, content=text.encode(), reload="caddy", validate=_VALIDATE),)
+    return (File(path=path, content=text.encode(), reload="caddy", validate=_render.VALIDATE),)

@@ -41,7 +41,6 @@ def deploy(_host: Host, _plan: Plan, _workspace: Workspace) -> None:
         dest="/etc/socle/quota/volume",
         mode="644",
     )
-    files.directory(name="Programs of socle", path="/usr/lib/socle", mode="755")
     program = files.put(
         name="Watch of databases",
         src=str(FOLDER / "host/database-quota"),

@@ -8,11 +8,13 @@ from pathlib import Path
 from pyinfra.api.host import Host
 from pyinfra.operations import apt, files, systemd
 
+from socle.load.catalogue import load_module
 from socle.load.workspace import Workspace
 from socle.model.plan import Plan
 from socle.sites.render import render
 
 FOLDER = Path(__file__).parent
+SERVICE = load_module(FOLDER / "service.py").SERVICE
 
 
 def render_settings(plan: Plan, host: str) -> str:
@@ -24,7 +26,7 @@ def render_settings(plan: Plan, host: str) -> str:
 def deploy(host: Host, plan: Plan, _workspace: Workspace) -> None:
     """The server, without Debian's welcome page."""
     files.directory(name="nginx's sites", path="/etc/socle/nginx/sites", mode="755")
-    apt.packages(name="nginx", packages=["nginx"], no_recommends=True)
+    apt.packages(name="nginx", packages=list(SERVICE.packages), no_recommends=True)
     welcome = files.link(name="No welcome page", path="/etc/nginx/sites-enabled/default", present=False)
     php = files.put(
         name="How PHP is called",

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pyinfra.facts.files import File
 from pyinfra.operations import apt, files, server, systemd
 
 from socle.lab.outside import OWN_ZONE, Outside
 from socle.load.catalogue import load_module
+from socle.sites.render import render as render_template
 
 _FOLDER = Path(__file__).parent
 SERVICE = load_module(_FOLDER / "service.py").SERVICE
@@ -25,15 +25,9 @@ _TRUSTED = "/usr/local/share/ca-certificates/socle-lab.crt"
 def render_files(outside: Outside) -> Mapping[str, str]:
     """The files of the host, by path. The TSIG key is in one of them."""
     zones = (OWN_ZONE, *outside.zones)
-    templates = Environment(  # noqa: S701 - configuration files, no HTML
-        loader=FileSystemLoader(_FOLDER / "templates"),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-    )
 
     def render(name: str, **values: object) -> str:
-        return templates.get_template(name).render(**values)
+        return render_template(_FOLDER / "templates" / name, **values)
 
     addresses = {"ipv4": outside.ipv4, "ipv6": outside.ipv6}
     key, algorithm, secret = outside.tsig.split(":")

@@ -22,7 +22,7 @@ def deploy(_host: Host, _plan: Plan, _workspace: Workspace) -> None:
     # Debian's own pool would run as www-data, who may read the files of every site.
     pool = f"php{_SERVICE.PHP}-fpm.service"
     systemd.service(name="No common pool", service=pool, running=False, enabled=False)
-    for path in ("/etc/socle/php", "/usr/lib/socle", "/usr/share/socle/wordpress/mu-plugins"):
+    for path in ("/etc/socle/php", "/usr/share/socle/wordpress/mu-plugins"):
         files.directory(name=f"Folder {path}", path=path, mode="755")
     for name in _CODE:
         files.put(

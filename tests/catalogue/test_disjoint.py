@@ -58,3 +58,16 @@ def test_an_overlap_is_seen() -> None:
 def test_roles_and_services_are_looked_at() -> None:
     owners = load_owned("packages")
     assert {"roles/sshd", "stacks/nginx", "stacks/wordpress", "stacks/edge"} <= set(owners)
+
+
+def test_packages_are_named_once() -> None:
+    """In service.py, from which deploy.py installs them."""
+    for service in load_catalogue(REPOSITORY / "stacks").services:
+        deploy = REPOSITORY / "stacks" / service.name / "deploy.py"
+        if service.packages:
+            assert "SERVICE.packages" in deploy.read_text(), service.name
+
+
+def test_templates_are_read_in_one_way() -> None:
+    found = [path for path in (REPOSITORY / "stacks").rglob("*.py") if "jinja2" in path.read_text()]
+    assert found == []

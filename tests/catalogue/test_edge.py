@@ -72,7 +72,7 @@ def test_site_file(plan: Plan, name: str, redirects: tuple[str, ...]) -> None:
 def test_site_file_is_checked_with_all_others_before_caddy_reads_it(plan: Plan) -> None:
     file = make_file(make_site(), plan)
     assert file.reload == "caddy"
-    assert file.validate == deploy_module().VALIDATE
+    assert file.validate == deploy_module()._render.VALIDATE
     assert (file.owner, file.mode) == ("root", 0o644)
 
 

@@ -87,7 +87,7 @@ def test_logins_are_throttled_by_client(lab: Any) -> None:
 
 def test_the_login_link_works_once(lab: Any) -> None:
     with extra_site(lab, "linked", 59004) as (context, site):
-        link = run_login_link(context, site.name)
+        link = run_login_link(context, site)
         assert link.startswith(f"https://{site.domain}/wp-login.php?action=rp&key=")
         visitor = visit(lab, site)
         visitor.ask(link.partition(site.domain)[2])

@@ -17,11 +17,11 @@ def register(group: click.Group) -> None:
     def login(session: Session, site: str) -> Exit:
         """Print a link with which the site's administrator chooses a password. It works once."""
         context = session.context()
-        names = [known.name for known in context.plan.sites]
-        if site not in names:
-            remedy = f"known: {', '.join(names) or 'none'}"
+        sites = {known.name: known for known in context.plan.sites}
+        if site not in sites:
+            remedy = f"known: {', '.join(sites) or 'none'}"
             raise InvalidInput([Problem("SITE", 0, "", f"expected the name of a site, found {site}", remedy)])
         with session.recorded(f"login {site}", context.plan.digest()):
-            link = run_login_link(context, site)
+            link = run_login_link(context, sites[site])
         session.show({"site": site, "link": link}, lambda: link)
         return Exit.DONE

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from socle.model.plan import Plan
+from socle.planning.make_plan import SITES
 from socle.sites.desired import Wanted
 from socle.sites.resources import is_data
 from socle.stages.base import Action, Change
 
-SITES = "/srv/sites"
 _NAMES = {"shared": "file", "grant": "database user", "mount": "volume"}
 
 
