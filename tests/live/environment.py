@@ -172,6 +172,10 @@ class Lab:
             shutil.rmtree(source)
             shutil.copytree(copy, source, symlinks=True)
 
+    def run_forget(self) -> None:
+        """Let nobody go back to what was saved."""
+        shutil.rmtree(self.root.parent / f"{self.root.name}.saved", ignore_errors=True)
+
     def is_saved(self) -> bool:
         """Whether there is something to go back to."""
         with self.client() as client:
