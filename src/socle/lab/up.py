@@ -7,6 +7,7 @@ from socle.incus.connect import open_client
 from socle.lab.engine import run_engine, run_pool
 from socle.lab.image import run_image
 from socle.lab.outside import run_outside
+from socle.lab.quotas import run_quotas
 from socle.load.inputs import load_platform
 from socle.requests import run_accept
 from socle.stages.base import Context
@@ -22,6 +23,8 @@ def run_world(session: Session) -> Context:
     with talk.step("engine"):
         run_engine()
         run_pool(platform.incus.pool, size_gib=int(platform.pool_size / 1024**3))
+        if run_quotas(platform.incus.pool):
+            talk.say("  The pool had stopped counting what volumes take: it counts again, and enforces quotas.")
     with talk.step("base image"):
         image = run_image()
     for site in run_accept(workspace, sorted(session.inputs().requests)):
