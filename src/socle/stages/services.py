@@ -15,7 +15,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,8 +55,10 @@ class ServicesStage:
     name: Literal["services"] = "services"
 
     def preview(self, context: Context) -> list[Change]:
-        """Services that are new, changed, or no longer wanted. Hosts that do not exist are not asked."""
-        return [_make_change(host, task) for host, tasks in _load_tasks(context).items() for task in tasks]
+        """Services that are new, changed, or no longer wanted, by their stamps: only `apply --full` looks at what
+        they installed. Hosts that do not exist are not asked."""
+        tasks_of = _load_tasks(replace(context, full=False))
+        return [_make_change(host, task) for host, tasks in tasks_of.items() for task in tasks]
 
     def apply(self, context: Context) -> list[Change]:
         """Install them, all hosts in parallel. A host whose service failed keeps its later ones for the next
