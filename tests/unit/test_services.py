@@ -144,11 +144,15 @@ def test_installs_in_order_then_does_nothing(context: Context, world: World) -> 
     assert world.calls == []
 
 
-def test_full_trusts_no_stamp(context: Context, world: World) -> None:
+def test_a_full_apply_trusts_no_stamp_and_a_full_preview_claims_nothing(context: Context, world: World) -> None:
     ServicesStage().apply(context)
-    changes = ServicesStage().preview(replace(context, full=True))
+    full = replace(context, full=True)
+    assert ServicesStage().preview(full) == []
+    world.calls.clear()
+    changes = ServicesStage().apply(full)
     assert {change.action for change in changes} == {"update"}
     assert len(changes) == 3
+    assert calls_of(world, "web1") == ["mend", "deploy data", "deploy page"]
 
 
 def test_a_changed_folder_is_installed_again_on_its_hosts_only(context: Context, world: World) -> None:
