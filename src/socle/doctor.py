@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from socle.doctor_facts import Facts, load_facts
+from socle.incus.marker import ENVIRONMENT
 from socle.lab.limits import LIMITS
 
 __all__ = ["CHECKS", "Facts", "Problem", "Severity", "load_facts", "make_problems"]
@@ -155,18 +156,24 @@ def check_pool(facts: Facts) -> Iterator[Problem]:
         yield Problem("pool", message, "free some space below /var/lib", Severity.WARNING)
 
 
+def _make_removal(project: str) -> str:
+    """How to remove by hand all that an environment has in Incus. Bridges and their rules are in no project."""
+    mark = f"{ENVIRONMENT}={project.removeprefix('socle-')}"
+    networks = f"then, in the project default, the networks and network ACLs that carry {mark}"
+    return f"if nobody needs its data: incus project delete {project} --force; {networks}"
+
+
 def check_leftovers(facts: Facts) -> Iterator[Problem]:
     """Environments that no clone uses any more."""
     for state in facts.states:
         if not state.clone_exists:
             message = f"environment {state.name} belongs to {state.clone}, which is gone"
-            name = f"socle-{state.name}"
-            remedy = f"if nobody needs it: incus project delete {name} --force; remove its state folder"
+            remedy = f"{_make_removal(f'socle-{state.name}')}; remove its state folder"
             yield Problem("leftovers", message, remedy, Severity.WARNING)
     for project in facts.projects:
         if not project.state_exists:
             message = f"the Incus project {project.name} is ours, but its state folder is gone"
-            remedy = f"if nobody needs its hosts: incus project delete {project.name} --force"
+            remedy = f"if its state is not elsewhere (SOCLE_STATE): {_make_removal(project.name)}"
             yield Problem("leftovers", message, remedy, Severity.WARNING)
 
 

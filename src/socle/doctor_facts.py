@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from socle.incus.marker import ENVIRONMENT
 from socle.lab.engine import INCUSD, load_can_open, load_version, make_client
 from socle.lab.limits import load_limits
 from socle.load.workspace import STATE_HOME
@@ -26,7 +27,6 @@ PROGRAMS = (
 )
 DEVICES = ("/dev/fuse", "/dev/loop-control")
 _SYSTEM_FILES = ("/etc/os-release", "/var/lib/dpkg/status", "/var/lib/apt/lists")
-_MARKER = "user.socle.environment"
 _ALL = ("0.0.0.0", "::")  # noqa: S104 looked for, not bound
 _MIB = 1 << 20
 
@@ -104,8 +104,10 @@ def make_port_holders(listeners: Iterable[tuple[str, int, str]]) -> tuple[str, .
     )
 
 
-def load_facts(state_home: Path = STATE_HOME) -> Facts:
-    """Read everything that the checks need; takes well under a second."""
+def load_facts(state_home: Path | None = None) -> Facts:
+    """Read everything that the checks need; takes well under a second. States are sought where `SOCLE_STATE`
+    says, unless `state_home` is given."""
+    state_home = state_home or Path(os.environ.get("SOCLE_STATE", STATE_HOME))
     memory = psutil.virtual_memory()
     version = load_version()
     return Facts(
@@ -123,7 +125,7 @@ def load_facts(state_home: Path = STATE_HOME) -> Facts:
         port_holders=make_port_holders(_load_listeners()),
         forward_dropped_by=_load_dropped(),
         engine_version=version,
-        pool=_load_pool() if version else None,
+        pool=load_pool() if version else None,
         states=_load_states(state_home),
         projects=_load_projects(state_home) if version else (),
     )
@@ -154,7 +156,8 @@ def _load_dropped() -> tuple[str, ...]:
         return ()
 
 
-def _load_pool(name: str = "socle") -> Pool | None:
+def load_pool(name: str = "socle") -> Pool | None:
+    """The storage pool as Incus has it; None when there is none, or Incus does not answer."""
     try:
         with make_client() as client:
             pool = client.get(f"/1.0/storage-pools/{name}")
@@ -184,7 +187,7 @@ def _load_projects(state_home: Path) -> tuple[Leftover, ...]:
             projects = client.get("/1.0/projects", params={"recursion": 1}).json()["metadata"]
     except (httpx.TransportError, KeyError):
         return ()
-    marked = [(project["name"], project["config"].get(_MARKER)) for project in projects]
+    marked = [(project["name"], project["config"].get(ENVIRONMENT)) for project in projects]
     return tuple(
         Leftover(name, state_exists=(state_home / environment).is_dir())
         for name, environment in sorted(marked)

@@ -119,6 +119,27 @@ def test_only_programs_on_all_addresses_hold_the_ports() -> None:
     assert make_port_holders(listeners) == ("UDP port 53 (named)", "UDP port 67 (kea-dhcp4)")
 
 
+def test_states_are_sought_where_they_are(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the projects of live environments would be called left over."""
+    (tmp_path / "lab-1a2b").mkdir()
+    (tmp_path / "lab-1a2b" / "clone").write_text(f"{tmp_path}\n")
+    monkeypatch.setenv("SOCLE_STATE", str(tmp_path))
+    assert load_facts().states == (Leftover("lab-1a2b", str(tmp_path)),)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"states": (Leftover("lab-9", "/gone", clone_exists=False),)},
+        {"projects": (Leftover("socle-lab-9", state_exists=False),)},
+    ],
+)
+def test_the_remedy_for_leftovers_names_what_is_outside_the_project(change: dict[str, object]) -> None:
+    (problem,) = make_problems(dataclasses.replace(SOUND, **change))
+    assert "incus project delete socle-lab-9 --force" in problem.remedy
+    assert "network ACLs that carry user.socle.environment=lab-9" in problem.remedy
+
+
 def test_facts_of_this_machine_are_read(tmp_path) -> None:
     gone = tmp_path / "lab-0000"
     gone.mkdir()
