@@ -284,3 +284,25 @@ def test_hosts_that_failed_before_are_left_alone(context: Context, world: World)
     changes = ServicesStage().apply(replace(context, failed=frozenset({"web1"})))
     assert names(changes) == [("create", "edge1/front")]
     assert calls_of(world, "web1") == []
+
+
+def test_a_service_that_cannot_be_removed_stays_and_is_said(context: Context, world: World) -> None:
+    ServicesStage().apply(context)
+    path = context.workspace.root / "stacks" / "page" / "deploy.py"
+    path.write_text("def deploy(host, plan, workspace):\n    pass\n")
+    other = context.workspace.root / "again"
+    (context.workspace.root / "stacks").rename(other)  # another path: a module is loaded once
+    hosts = tuple(
+        host.model_copy(update={"services": tuple(name for name in host.services if name != "page")})
+        for host in context.plan.hosts
+    )
+    said: list[str] = []
+    talk = Talk(quiet=True)
+    talk.say = said.append  # type: ignore[method-assign]
+    plan = context.plan.model_copy(update={"hosts": hosts})
+    left = replace(context, plan=plan, talk=talk, catalogue=load_catalogue(other))
+    before = dict(world.stamps)
+    assert ServicesStage().preview(left) == []
+    assert ServicesStage().apply(left) == []
+    assert world.stamps == before
+    assert any("page" in line and "left on the host" in line for line in said)

@@ -96,7 +96,11 @@ def _load_tasks(context: Context) -> dict[Host, list[Task]]:
     """What is to be done on each host, by its stamp."""
     stamps = _load_stamps(context)
     return {
-        host: list(make_tasks(make_digests(context, host), stamps.get(host.name, {}), context.full))
+        host: [
+            task
+            for task in make_tasks(make_digests(context, host), stamps.get(host.name, {}), context.full)
+            if _is_possible(context, host, task)
+        ]
         for host in context.hosts
     }
 
@@ -189,6 +193,23 @@ def _run_host(context: Context, remote: Remote, host: Host, tasks: list[Task], d
     return ""
 
 
+def _load_deploy(context: Context, service: str) -> Any:
+    entry = next((entry for entry in context.catalogue if entry.service.name == service), None)
+    return entry.module("deploy") if entry else None
+
+
+def _is_possible(context: Context, host: Host, task: Task) -> bool:
+    """Whether the task can be done. A service that does not say how it is undone stays, and keeps its stamp."""
+    if task.action != "delete" or hasattr(_load_deploy(context, task.service), "remove"):
+        return True
+    place = f"/var/lib/socle/stamps/{_STAMP}"
+    context.talk.say(
+        f"  {host.name}: {task.service} is no longer wanted, but cannot be removed by socle: it is left on the host. "
+        f"Remove it by hand, then its line in {place} there"
+    )
+    return False
+
+
 def _run_stamp(context: Context, host: Host, stamp: Digests) -> None:
     run_stamps(context.workspace, _STAMP, {host.name: json.dumps(stamp, indent=1)})
 
@@ -197,8 +218,7 @@ def _run_task(context: Context, task: Task, host: Host, killed: bool) -> None:
     """Call the service's own code. `killed`: the run before was cut, perhaps between a file and the restart
     that was to read it; now the file is as it should be and asks for no restart, so all units get one."""
     entry = next((entry for entry in context.catalogue if entry.service.name == task.service), None)
-    deploy = entry.module("deploy") if entry else None
-    function = getattr(deploy, "remove" if task.action == "delete" else "deploy", None)
+    function = getattr(_load_deploy(context, task.service), "remove" if task.action == "delete" else "deploy", None)
     if function:
         function(host, context.plan, context.workspace)
     if entry and killed and task.action != "delete":
