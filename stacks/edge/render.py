@@ -17,7 +17,7 @@ _PAGES = {
         "Site momentanément indisponible",
         "Ce site ne répond pas pour le moment. Merci de réessayer dans quelques minutes.",
     ),
-    "large": ("Fichier trop volumineux", "Un envoi ne peut dépasser 64 Mio."),
+    "large": ("Fichier trop volumineux", f"Un envoi ne peut dépasser {UPLOAD_LIMIT // 1024**2} Mio."),
     "unknown": ("Adresse inconnue", "Aucun site n’est servi à cette adresse."),
 }
 
@@ -47,6 +47,7 @@ def render_site(name: str, domain: str, redirects: Sequence[str], upstream: str)
         plain=", ".join(f"http://{one}, http://{one}." for one in (domain, *redirects)),
         aliases=", ".join(f"https://{one}" for one in redirects),
         upstream=upstream,
+        limit=UPLOAD_LIMIT // 1024**2,
         over_limit=make_over(UPLOAD_LIMIT),
     )
 

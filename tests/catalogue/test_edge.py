@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from socle.load.catalogue import load_catalogue
+from socle.load.catalogue import load_catalogue, load_module
 from socle.model.plan import Plan, Record, Site
 from socle.planning.make_plan import make_plan
 from socle.sites.resources import File
@@ -195,3 +195,11 @@ def test_names_whose_records_are_ours_are_not_asked(plan: Plan) -> None:
     site = make_site(domain="good.test", redirects=("www.good.test",))
     owned = plan.model_copy(update={"sites": (site,), "records": (record,)})
     assert [name for _, name in module.find_foreign_names(owned)] == ["www.good.test"]
+
+
+def test_the_limit_of_uploads_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    render = load_module(STACKS / "edge/render.py")
+    monkeypatch.setattr(render, "UPLOAD_LIMIT", 80 * 1024**2)
+    text = render.render_site("wp-a", "a.example", (), "10.0.0.1:80")
+    assert "max_size 80MiB" in text
+    assert "64" not in text
