@@ -47,6 +47,8 @@ class HostsStage:
                 raise failures[RECORDS]
             pending = _find_pending(run, failures)
             changes = _preview_stacks(run, pending) if pending else []
+            for name in run.survey.find_orphans([host.name for host in context.plan.hosts], running=False):
+                context.talk.say(f"  host {name}: no longer in the plan; stopped, its data is kept")
             return [*changes, *_make_stops(run)]
 
     def apply(self, context: Context) -> Sequence[Change]:

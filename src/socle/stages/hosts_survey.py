@@ -48,8 +48,8 @@ class Survey:
                 yield from _find_namesake(wanted, observed, self._environment)
                 yield from _find_shrink(wanted, observed)
 
-    def find_orphans(self, hosts: Iterable[str]) -> list[str]:
-        """Running hosts of ours that the plan no longer has."""
+    def find_orphans(self, hosts: Iterable[str], running: bool = True) -> list[str]:
+        """Hosts of ours that the plan no longer has: those that run, or those that do not."""
         kept = {f"host:{name}" for name in hosts}
         return sorted(
             name
@@ -57,7 +57,7 @@ class Survey:
             if marker.is_ours(found, self._environment)
             and found["config"].get(marker.OWNER, "").startswith("host:")
             and found["config"][marker.OWNER] not in kept
-            and found["status"] == "Running"
+            and (found["status"] == "Running") == running
         )
 
 
