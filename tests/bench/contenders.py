@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from socle.files import run_write
-from socle.runs.process import die_with_parent
+from socle.runs.process import make_mortal
 from socle.stages.baseline import parse_recap
 from tests.bench.check import PRIVILEGES, FakeSite
 from tests.bench.environment import HOST, Failed
@@ -86,7 +86,7 @@ CONTENDERS = (
 
 def _run(lab: Lab, arguments: Sequence[str], environment: dict[str, str] | None = None) -> str:
     """What a tool printed. Raises Failed when it fails or does not end in time."""
-    command = [str(_PROGRAMS / arguments[0]), *arguments[1:]]
+    command = make_mortal([str(_PROGRAMS / arguments[0]), *arguments[1:]])
     try:
         result = subprocess.run(
             command,
@@ -98,7 +98,6 @@ def _run(lab: Lab, arguments: Sequence[str], environment: dict[str, str] | None 
             text=True,
             timeout=SECONDS,
             check=False,
-            preexec_fn=die_with_parent,
         )
     except subprocess.TimeoutExpired:
         raise Failed(f"{arguments[0]} did not end within {SECONDS} s") from None

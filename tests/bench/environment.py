@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from typing import Any
 
-from socle.runs.process import die_with_parent
+from socle.runs.process import make_mortal
 from tests.live.environment import REPOSITORY, SOCLE, UP_SECONDS, Lab
 
 ROOT = REPOSITORY / ".live" / "bench"
@@ -52,7 +52,7 @@ class BenchLab(Lab):
         self, *arguments: str, check: bool = True, timeout: float = UP_SECONDS
     ) -> subprocess.CompletedProcess[str]:
         """As its parent's, but it dies with this process: a killed benchmark leaves no run that holds the lock."""
-        command = [*SOCLE, *arguments, "--env", self.name, "--root", str(self.root)]
+        command = make_mortal([*SOCLE, *arguments, "--env", self.name, "--root", str(self.root)])
         try:
             result = subprocess.run(
                 command,
@@ -60,7 +60,6 @@ class BenchLab(Lab):
                 text=True,
                 timeout=timeout,
                 stdin=subprocess.DEVNULL,
-                preexec_fn=die_with_parent,
                 check=False,
             )
         except subprocess.TimeoutExpired:

@@ -14,7 +14,7 @@ from tests.bench.environment import Failed
 from tests.bench.report import say
 
 QUIET_PERCENT = 20.0
-QUIET_SECONDS = 300.0
+QUIET_SECONDS = 120.0
 
 
 class Quiet:
