@@ -74,6 +74,16 @@ def _raise_failures(failures: Sequence[SocleError], changes: Sequence[Change]) -
     raise PartlyDone("\n".join(map(str, failures)), changes=changes, exit_code=code)
 
 
+def run_shown(session: Session, context: Context, only: tuple[str, ...] = ()) -> None:
+    """`run_apply`, and what was changed on stdout, also when only part of it was done."""
+    try:
+        changes = run_apply(context, only)
+    except PartlyDone as error:
+        session.show_changes(error.changes)
+        raise
+    session.show_changes(changes)
+
+
 def register(group: click.Group) -> None:
     """Add the verb."""
 
@@ -86,14 +96,9 @@ def register(group: click.Group) -> None:
     def apply(session: Session, full: bool, dry_run: bool, stages: tuple[str, ...]) -> Exit:
         """Make hosts, baseline, services and sites what the requests say. Safe to run again at any time."""
         if dry_run:
-            changes = load_changes(session.context(full), stages)
+            session.show_changes(load_changes(session.context(full), stages))
         else:
             with session.locked("apply"):
-                try:
-                    changes = run_apply(session.context(full), stages)
-                except PartlyDone as error:
-                    session.show_changes(error.changes)
-                    raise
-        session.show_changes(changes)
+                run_shown(session, session.context(full), stages)
         session.next("socle plan")
         return Exit.DONE

@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from socle.cli.apply import run_apply
+from socle.cli.apply import run_shown
 from socle.cli.common import Session, is_interactive, make_program, verb
 from socle.errors import Exit, Problem, Refused
 from socle.lab.down import run_down
@@ -35,8 +35,7 @@ def register(group: click.Group) -> None:
         _check_lab(session, session.inputs().platform)
         with session.locked("lab up"):
             context = run_world(session)
-            changes = run_apply(context)
-        session.show_changes(changes)
+            run_shown(session, context)
         _show_end(session, context.plan)
         return Exit.DONE
 
