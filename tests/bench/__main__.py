@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import filelock
+
 from socle.errors import SocleError
 from tests.bench.environment import HOST, MANY, BenchLab, Failed, make_lab
 from tests.bench.light import run_light
@@ -30,8 +32,24 @@ _REAL = "for each site made and installed: volume, records, and everything of th
 
 @contextmanager
 def building() -> Iterator[BenchLab]:
-    """The environment, removed at the end; what a killed run left is removed first."""
+    """The environment, removed at the end; what a killed run left is removed first. Raises Failed when it is in use."""
     lab = make_lab()
+    with alone(lab):
+        yield from _build(lab)
+
+
+@contextmanager
+def alone(lab: BenchLab) -> Iterator[None]:
+    """Two benchmarks at a time would remove each other's environment. The lock goes with the process that holds it."""
+    lab.root.parent.mkdir(exist_ok=True)
+    try:
+        with filelock.FileLock(lab.root.with_suffix(".lock"), timeout=0):
+            yield
+    except filelock.Timeout:
+        raise Failed("another make bench is running") from None
+
+
+def _build(lab: BenchLab) -> Iterator[BenchLab]:
     with step("what an earlier run left is removed"):
         lab.run_begin()
     try:

@@ -73,7 +73,7 @@ class BenchLab(Lab):
         if self.root.exists():
             self.write_repository()
             self.socle("lab", "down", "--all", "--yes", timeout=REMOVE_SECONDS)
-            shutil.rmtree(self.root)
+            shutil.rmtree(self.root, ignore_errors=True)
 
     def run_begin(self) -> None:
         """A new control repository, its example requests put aside until WordPress is wanted."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.bench.__main__ import alone
 from tests.bench.check import find_faults, make_expected, make_sites
 from tests.bench.contenders import parse_pyinfra
-from tests.bench.environment import Failed
+from tests.bench.environment import BenchLab, Failed
 from tests.bench.light import render_copy
 from tests.bench.report import Row, make_row, render_table
 
@@ -66,3 +69,11 @@ def test_a_missed_aim_is_said() -> None:
     assert [row.met for row in rows] == [True, False, True, False, None]
     assert ["MISSED" in line for line in lines] == [False, False, True, False, True, False]
     assert "3 runs, 1.00 to 3.00 s" in lines[1]
+
+
+def test_two_at_a_time_would_remove_each_others_environment(tmp_path: Path) -> None:
+    lab = BenchLab(tmp_path / "bench", name="bench")
+    with alone(lab), pytest.raises(Failed, match="another make bench"), alone(lab):
+        pass
+    with alone(lab):
+        pass
