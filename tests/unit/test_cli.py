@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 import yaml
 
+from socle.cli.main import main
 from tests.live.environment import REPOSITORY
 
 
@@ -29,9 +32,16 @@ def root(tmp_path: Path) -> Path:
 
 
 def socle(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "SOCLE_STATE": str(root.parent / "state"), "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "socle", *arguments, "--root", str(root)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    """The command line in this process: starting Python and importing Pulumi for each call takes seconds."""
+    command = [*arguments, "--root", str(root)]
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
+        patch.setenv("SOCLE_STATE", str(root.parent / "state"))
+        patch.setenv("NO_COLOR", "1")
+        with pytest.raises(SystemExit) as end:
+            main(command)
+    code = end.value.code
+    return subprocess.CompletedProcess(command, int(code or 0), stdout.getvalue(), stderr.getvalue())
 
 
 def test_check_shows_requests_and_addresses(root: Path) -> None:
