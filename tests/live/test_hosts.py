@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from socle.errors import Refused
-from socle.incus.client import NETWORKS_PROJECT, IncusClient
+from socle.incus.client import NETWORKS_PROJECT, IncusClient, IncusError
 from socle.incus.kinds import VolumeKind
 from socle.incus.listing import Cache
 from socle.incus.marker import ENVIRONMENT
@@ -146,8 +146,7 @@ def test_drift_is_seen_and_mended(environment: Environment, client: IncusClient)
     with client.editing_instance("web1") as body:
         body["config"]["limits.memory"] = "512MiB"
         del body["devices"]["eth0"]["security.mac_filtering"]
-        bridge = environment.plan.networks[0].bridge
-        body["devices"]["eth7"] = {"type": "nic", "network": bridge, "name": "eth7"}
+        body["devices"]["eth7"] = {"type": "none"}
     assert shown(STAGE.preview(environment.context)) == {"update host web1"}
     assert shown(STAGE.apply(environment.context)) == {"update host web1"}
     found = client.get_instance("web1")
@@ -155,6 +154,12 @@ def test_drift_is_seen_and_mended(environment: Environment, client: IncusClient)
     assert found["devices"]["eth0"]["security.mac_filtering"] == "true"
     assert "eth7" not in found["devices"]
     assert "wp-asso0" in found["devices"]
+
+
+def test_what_incus_refuses_is_said(environment: Environment, client: IncusClient) -> None:
+    bridge = environment.plan.networks[0].bridge
+    with pytest.raises(IncusError, match="DNS name"), client.editing_instance("web1") as body:
+        body["devices"]["eth7"] = {"type": "nic", "network": bridge, "name": "eth7"}
 
 
 def test_stopped_host_is_started(environment: Environment, client: IncusClient) -> None:

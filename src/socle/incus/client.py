@@ -84,7 +84,9 @@ class IncusClient:
         """Wait for an operation's end. Raises IncusError when it fails, Unreachable when it takes too long."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            state: Json = self.get(f"{operation.partition('?')[0]}/wait", timeout=_WAIT_SLICE)
+            path = operation.partition("?")[0]
+            # Of an operation that failed, waiting answers nothing at all: its error is in the operation itself.
+            state: Json = self.get(f"{path}/wait", timeout=_WAIT_SLICE) or self.get(path)
             if state["status_code"] >= _FAILED_STATUS:
                 raise _make_error(state["status_code"], state.get("err") or state["status"])
             if state["status_code"] >= _FIRST_FINAL_STATUS:

@@ -99,6 +99,17 @@ def test_editing_writes_back_under_the_tag_that_was_read() -> None:
     assert written == [("t1", {"config": {"a": "2"}, "devices": {}})]
 
 
+def test_an_operation_that_failed_at_once_says_why() -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "PUT":
+            return httpx.Response(202, json={"type": "async", "operation": "/1.0/operations/o1?project=mine"})
+        failed = {"status_code": 400, "status": "Failure", "err": "not that"}
+        return answer(None if request.url.path.endswith("/wait") else failed)
+
+    with pytest.raises(IncusError, match="not that"):
+        make_client(handle).set_state("web1", "stop")
+
+
 def test_waiting_for_a_thing_waits_for_its_operations_only() -> None:
     waited: list[str] = []
 
