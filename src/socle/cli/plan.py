@@ -45,7 +45,7 @@ def register(group: click.Group) -> None:
         for orphan in context.plan.orphans:
             session.talk.say(f"{orphan.name}: orphan of {orphan.association}: stopped, its data is kept")
         if context.plan.sites and not context.secrets.has_escrow():
-            session.talk.say("Only this machine's key can read the secrets: socle secrets escrow makes one for the safe.")
+            session.talk.say("Only this machine's key can read the secrets: socle secrets escrow makes another.")
         if changes:
             session.next("socle apply")
         return Exit.PENDING if changes else Exit.DONE
