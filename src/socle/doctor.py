@@ -45,7 +45,7 @@ class Problem:
     severity: Severity = Severity.ERROR
 
     def __str__(self) -> str:
-        return f"{self.severity} {self.check}: {self.message} ({self.remedy})"
+        return f"{self.severity}: {self.check}: {self.message} ({self.remedy})"
 
 
 def check_root(facts: Facts) -> Iterator[Problem]:

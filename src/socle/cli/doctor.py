@@ -18,6 +18,5 @@ def register(group: click.Group) -> None:
         """Check this machine: memory, disk, root, kernel limits, ports, clock, leftovers. Changes nothing."""
         problems = checks.make_problems(checks.load_facts())
         data = {"problems": [vars(problem) for problem in problems]}
-        lines = [f"{p.severity}: {p.check}: {p.message} ({p.remedy})" for p in problems]
-        session.show(data, lambda: Text("\n".join(lines) or "This machine is ready."))
+        session.show(data, lambda: Text("\n".join(map(str, problems)) or "This machine is ready."))
         return Exit.REFUSED if any(p.severity == "error" for p in problems) else Exit.DONE

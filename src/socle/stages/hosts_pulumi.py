@@ -244,7 +244,7 @@ class Runner:
 
 @cache
 def load_module(path: Path) -> ModuleType:
-    """A module of the control repository, by its file."""
+    """A module, by its file. Not the catalogue's: in threads, that one shows a module before it is whole."""
     spec = util.spec_from_file_location(f"socle_platform_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
         raise SocleError(f"{path} is missing", "is the clone complete? git status")
