@@ -18,11 +18,13 @@ from socle.incus.client import NETWORKS_PROJECT, IncusClient, IncusError
 from socle.incus.kinds import VolumeKind
 from socle.incus.listing import Cache
 from socle.incus.marker import ENVIRONMENT
+from socle.incus.quotas import run_quotas
 from socle.stages.base import Change
 from socle.stages.hosts import HostsStage
 from socle.stages.hosts_context import opened, run_ensure_project
 from socle.stages.hosts_destroy import find_remaining, run_adopt, run_destroy
 from socle.stages.hosts_pulumi import Runner
+from socle.stages.hosts_resources import render_hosts_file
 from tests.live.hosts_environment import (
     IMAGE,
     VOLUME_SIZE,
@@ -92,6 +94,8 @@ def test_first_apply_makes_all(environment: Environment) -> None:
 def test_ssh_knows_the_host_from_the_first_connection(environment: Environment) -> None:
     result = environment.ssh("web1", "hostname")
     assert (result.stdout, result.stderr) == (b"web1\n", b"")
+    own = environment.plan.hosts[0]
+    assert environment.ssh("web1", "cat", "/etc/hosts").stdout.decode() == render_hosts_file(own)
 
 
 def test_another_host_key_is_refused(environment: Environment) -> None:
@@ -178,6 +182,8 @@ def test_border_opened_by_hand_is_closed(environment: Environment, client: Incus
 
 
 def test_quota_is_enforced_and_seen(environment: Environment, client: IncusClient) -> None:
+    # An apply has the pool counted again; since the last one, tests deleted volumes.
+    run_quotas(environment.context.platform.incus.pool)
     megabytes = VOLUME_SIZE // 2**20
     less = ["dd", "if=/dev/urandom", f"of={SITE}/file", "bs=1M", "count=8", "conv=fsync"]
     assert environment.ssh("web1", *less).returncode == 0

@@ -62,14 +62,13 @@ def test_metadata_is_the_same_bytes_for_the_same_image() -> None:
     once = image.make_metadata(RECIPE, PACKAGES, "2026-01-05")
     assert once == image.make_metadata(RECIPE, dict(reversed(PACKAGES.items())), "2026-01-05")
     with tarfile.open(fileobj=io.BytesIO(once)) as tar:
-        assert tar.getnames() == ["metadata.yaml", "templates/hostname.tpl", "templates/hosts.tpl"]
+        assert tar.getnames() == ["metadata.yaml"]
         text = tar.extractfile("metadata.yaml")
         assert text is not None
         metadata = json.load(text)
     assert metadata["creation_date"] == RECIPE.epoch
     assert metadata["properties"]["socle.recipe"] == RECIPE.digest
     assert metadata["properties"]["socle.packages"] == image.make_packages_digest(PACKAGES)
-    assert metadata["templates"]["/etc/hosts"]["template"] == "hosts.tpl"
 
 
 def test_parse_status() -> None:

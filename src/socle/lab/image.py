@@ -41,10 +41,6 @@ _REMOVED = (
     *("etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/apt/apt.conf.d/99mmdebstrap"),
     *("var/log/*.log", "var/log/apt/*", "var/cache/ldconfig/aux-cache", "var/lib/apt/lists/*_*"),
 )
-_TEMPLATES = {
-    "hostname.tpl": "{{ container.name }}\n",
-    "hosts.tpl": "127.0.0.1 localhost\n127.0.1.1 {{ container.name }}\n::1 localhost ip6-localhost ip6-loopback\n",
-}
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Recipe:
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits that change with the recipe."""
-        text = json.dumps([self.suite, self.date.isoformat(), self.packages, self.hooks, _TEMPLATES])
+        text = json.dumps([self.suite, self.date.isoformat(), self.packages, self.hooks])
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
@@ -93,6 +89,8 @@ def make_hooks() -> tuple[str, ...]:
         'chroot "$1" systemctl mask --quiet sshd-keygen.service',
         'chroot "$1" systemctl enable --quiet systemd-networkd.service systemd-resolved.service ssh.service',
         'printf "LANG=C.UTF-8\\n" >"$1/etc/default/locale"',
+        # Files, not templates of Incus: those would be written over what a host is given before its first start.
+        'printf "127.0.0.1 localhost\\n::1 localhost ip6-localhost ip6-loopback\\n" >"$1/etc/hosts"',
     )
 
 
@@ -121,7 +119,7 @@ def make_compress_arguments(tar: Path) -> list[str]:
 
 
 def make_metadata(recipe: Recipe, packages: dict[str, str], built: str) -> bytes:
-    """The tar file that tells Incus what the image is, and to name each host in its own files."""
+    """The tar file that tells Incus what the image is."""
     description = {
         "architecture": "x86_64",
         "creation_date": recipe.epoch,
@@ -134,24 +132,18 @@ def make_metadata(recipe: Recipe, packages: dict[str, str], built: str) -> bytes
             "socle.built": built,
             "socle.packages": make_packages_digest(packages),
         },
-        "templates": {
-            f"/etc/{name.removesuffix('.tpl')}": {"when": ["create", "copy", "rename"], "template": name}
-            for name in _TEMPLATES
-        },
     }
     # JSON is YAML, and needs no other library.
-    files = {"metadata.yaml": json.dumps(description, indent=1)}
-    files |= {f"templates/{name}": text for name, text in _TEMPLATES.items()}
-    return _make_tar(files.items(), recipe.epoch)
+    return _make_tar("metadata.yaml", json.dumps(description, indent=1), recipe.epoch)
 
 
-def _make_tar(files: Iterable[tuple[str, str]], epoch: int) -> bytes:
+def _make_tar(name: str, text: str, epoch: int) -> bytes:
+    """A tar file of one file."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, text in files:
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mtime, entry.mode = len(text.encode()), epoch, 0o644
-            tar.addfile(entry, io.BytesIO(text.encode()))
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mtime, entry.mode = len(text.encode()), epoch, 0o644
+        tar.addfile(entry, io.BytesIO(text.encode()))
     return buffer.getvalue()
 
 
