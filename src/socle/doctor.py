@@ -146,6 +146,9 @@ def check_pool(facts: Facts) -> Iterator[Problem]:
         remedy = "use a machine whose kernel lets btrfs be mounted; what is not enforced is not proven"
         yield Problem("pool", "it is a plain folder: no quota is enforced", remedy, Severity.WARNING)
         return
+    if not pool.counts:
+        message = "btrfs has stopped counting what volumes take: no quota is enforced"
+        yield Problem("pool", message, "run: socle apply (it has them counted again)", Severity.WARNING)
     if pool.total_mib and pool.used_mib > 0.85 * pool.total_mib:
         message = f"{pool.used_mib} of {pool.total_mib} MiB used"
         remedy = "remove what is not needed, or: incus storage set socle size=<more>GiB"

@@ -15,6 +15,7 @@ import httpx
 import psutil
 
 from socle.incus.marker import ENVIRONMENT
+from socle.incus.quotas import load_counts
 from socle.lab.engine import INCUSD, load_can_open, load_version, make_client
 from socle.lab.limits import load_limits
 from socle.load.workspace import STATE_HOME
@@ -33,11 +34,12 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Pool:
-    """The storage pool: its driver, and how many MiB it has promised and holds."""
+    """The storage pool: its driver, how many MiB it has promised and holds, and whether it counts them right."""
 
     driver: str
     total_mib: int
     used_mib: int
+    counts: bool = True
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ def load_pool(name: str = "socle") -> Pool | None:
         return None
     measured = space.json()["metadata"]["space"]
     driver = str(pool.json()["metadata"]["driver"])
-    return Pool(driver, int(measured.get("total", 0)) // _MIB, int(measured.get("used", 0)) // _MIB)
+    total, used = (int(measured.get(key, 0)) // _MIB for key in ("total", "used"))
+    return Pool(driver, total, used, load_counts(name))
 
 
 def _load_states(state_home: Path) -> tuple[Leftover, ...]:

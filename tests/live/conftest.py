@@ -9,7 +9,6 @@ import pytest
 
 from socle.lab.engine import run_engine, run_pool
 from socle.lab.image import run_image
-from socle.lab.quotas import run_quotas
 from tests.live.environment import REPOSITORY, Lab, is_kept
 
 
@@ -27,7 +26,6 @@ def engine() -> None:
         pytest.skip("live tests make hosts: they need root")
     run_engine()
     run_pool()
-    run_quotas("socle")
     run_image()
 
 

@@ -45,6 +45,7 @@ FAULTS = [
     ({"forward_dropped_by": ("ip filter FORWARD",)}, "forwarding", Severity.WARNING, "ip filter FORWARD"),
     ({"engine_version": None}, "engine", Severity.WARNING, "does not answer"),
     ({"pool": Pool("dir", 0, 0)}, "pool", Severity.WARNING, "no quota"),
+    ({"pool": Pool("btrfs", 40_960, 5_000, counts=False)}, "pool", Severity.WARNING, "stopped counting"),
     ({"pool": Pool("btrfs", 40_960, 39_000)}, "pool", Severity.WARNING, "39000 of 40960"),
     ({"pool": Pool("btrfs", 400_000, 5_000)}, "pool", Severity.WARNING, "promises 395000 MiB more"),
     ({"states": (Leftover("lab-9", "/gone", clone_exists=False),)}, "leftovers", Severity.WARNING, "/gone"),

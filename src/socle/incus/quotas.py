@@ -11,24 +11,36 @@ _SYSFS = Path("/sys/fs/btrfs")
 _NEVER_SKIP = "8"  # BTRFS_MAX_LEVEL of the kernel: no tree is as high.
 
 
-def run_quotas(pool: str) -> bool:
-    """Make btrfs count again if it stopped, and keep it from stopping. Whether it had stopped.
+def load_counts(pool: str) -> bool:
+    """Whether what is counted is right. Pools that are not btrfs, or not on this machine, are taken to be."""
+    folder = _find_folder(pool)
+    return folder is None or (folder / "inconsistent").read_text().strip() == "0"
 
-    Since Linux 6.1, deleting a large snapshot may make btrfs skip counting and mark all counts as wrong
-    (`qgroups/drop_subtree_threshold`): a volume then takes what it likes, and nothing says so. Pools that are
-    not btrfs, or not on this machine, are left alone.
+
+def run_quotas(pool: str) -> bool:
+    """Make btrfs count again if it stopped, and keep it from stopping where that can be. Whether it had stopped.
+
+    A volume then takes what it likes, and only the kernel's log says so. Two causes were seen: deleting a large
+    snapshot (Linux 6.1 and later skip the counting: `qgroups/drop_subtree_threshold`, which is raised here), and
+    volumes deleted while they are written ("to be deleted qgroup has non-zero numbers", Linux 6.18), which may
+    come at any time: callers ask again whenever they have deleted something, and before they promise anything.
     """
-    mount = _POOLS / pool
-    found = run(["findmnt", "-rno", "FSTYPE,UUID", str(mount)], timeout=10, check=False).stdout.decode().split()
-    if len(found) != 2 or found[0] != "btrfs":
-        return False
-    folder = _SYSFS / found[1] / "qgroups"
-    if not folder.is_dir():
+    folder = _find_folder(pool)
+    if folder is None:
         return False
     threshold = folder / "drop_subtree_threshold"
     if threshold.exists() and threshold.read_text().strip() != _NEVER_SKIP:
         threshold.write_text(_NEVER_SKIP)
-    if (folder / "inconsistent").read_text().strip() == "0":
+    if load_counts(pool):
         return False
-    run(["btrfs", "quota", "rescan", "-w", str(mount)], timeout=900)
+    run(["btrfs", "quota", "rescan", "-w", str(_POOLS / pool)], timeout=900)
     return True
+
+
+def _find_folder(pool: str) -> Path | None:
+    """The kernel's folder of a pool's quotas."""
+    found = run(["findmnt", "-rno", "FSTYPE,UUID", str(_POOLS / pool)], timeout=10, check=False)
+    match found.stdout.decode().split():
+        case ["btrfs", uuid] if (folder := _SYSFS / uuid / "qgroups").is_dir():
+            return folder
+    return None

@@ -10,7 +10,6 @@ from socle.incus.connect import open_client
 from socle.lab.engine import PoolInfo, run_engine, run_pool
 from socle.lab.image import run_image
 from socle.lab.outside import run_outside
-from socle.lab.quotas import run_quotas
 from socle.load.inputs import load_platform
 from socle.requests import run_accept
 from socle.stages.base import Context
@@ -26,8 +25,6 @@ def run_world(session: Session) -> Context:
     with talk.step("engine"):
         run_engine()
         pool = run_pool(platform.incus.pool, size_gib=int(platform.pool_size / 1024**3))
-        if run_quotas(platform.incus.pool):
-            talk.say("  The pool had stopped counting what volumes take: it counts again, and enforces quotas.")
     for note in make_pool_notes(pool, load_pool(pool.name), platform.pool_size):
         talk.say(note)
     with talk.step("base image"):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from socle.errors import Exit, PartlyDone, Problem, Refused, SocleError
 from socle.files import run_write
+from socle.incus.quotas import run_quotas
 from socle.incus.registry import NOUNS
 from socle.lab.image import make_recipe
 from socle.stages.base import Action, Change, Context, StageName
@@ -56,6 +57,8 @@ class HostsStage:
         with opened(context, self.image) as run:
             run_write_files(context, run.settings)
             run_ensure_project(run.client, context.plan.environment)
+            if run_quotas(context.platform.incus.pool):
+                context.talk.say("  The pool had stopped counting what volumes take: it enforces quotas again.")
             failures = _check(run)
             pending = _find_pending(run, failures)
             changes = _run_stacks(run, pending, failures) if pending else []
