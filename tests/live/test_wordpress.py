@@ -80,8 +80,9 @@ def test_logins_are_throttled_by_client(lab: Any) -> None:
     with extra_site(lab, "throttled", 59003) as (_, site):
         visitor = visit(lab, site)
         statuses = [visitor.log_in(f"guess-{number}").status for number in range(12)]
-        assert statuses[0] == 200
-        assert statuses[-1] == 429
+        # Six at once, then one each six seconds, however fast this machine tries.
+        assert statuses[:6] == [200] * 6
+        assert 429 in statuses
         assert visitor.ask("/").status == 200
 
 
