@@ -54,20 +54,11 @@ def _build(lab: BenchLab) -> Iterator[BenchLab]:
         lab.run_begin()
     try:
         with step("socle lab up"):
-            run_up(lab)
+            lab.socle("lab", "up")
         yield lab
     finally:
         with step("the environment is removed"):
             lab.run_remove()
-
-
-def run_up(lab: BenchLab) -> None:
-    """A first run that fails on a busy machine is completed by a second one, which is said."""
-    try:
-        lab.socle("lab", "up")
-    except Failed as error:
-        say(f"{error}\nonce more:")
-        lab.socle("lab", "up")
 
 
 def run_all() -> list[Row]:
