@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.synchronize import Event
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -262,16 +260,3 @@ def erase(lab: Hosts, context: Context, site: Site) -> None:
     lab.ssh(site.host, ["rm", "-rf", site.path, f"/var/lib/socle/sites/{site.name}.json"])
     lab.ssh(site.host, ["userdel", site.name], check=False)
     lab.ssh(site.host, ["groupdel", site.name], check=False)
-
-
-def make_new_sites(lab: Hosts) -> list[Site]:
-    """Two sites beside those of the plan."""
-    like = wordpress_sites(lab)[0]
-    return [make_site(like, f"killed-{number}", 59040 + number) for number in range(2)]
-
-
-def run_apply_new_sites(lab: Hosts, started: Event) -> None:
-    """Apply the plan with them, as the first process of a group that can be killed whole."""
-    os.setsid()
-    started.set()
-    apply(add_sites(lab.context(), *make_new_sites(lab)))

@@ -21,8 +21,8 @@ from tests.live.hosts_environment import IMAGE, REPOSITORY, Environment, making_
 
 pytestmark = pytest.mark.live
 STAGE = HostsStage(IMAGE)
-SEED = int(os.environ.get("SOCLE_TEST_SEED", "4"))
-MOMENTS = int(os.environ.get("SOCLE_TEST_KILLS", "4"))
+SEED = int(os.environ.get("SOCLE_SEED", "4"))
+MOMENTS = int(os.environ.get("SOCLE_KILLS", "2"))
 _GONE_SECONDS = 10
 
 

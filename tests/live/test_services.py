@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import signal
-import subprocess
-import time
 
-import pytest
-
-from tests.live.environment import SOCLE, Lab
+from tests.live.environment import Lab
 
 STAMP = "/var/lib/socle/stamps/services.json"
 APPLY = ("apply", "--stage", "services")
@@ -38,22 +31,6 @@ def test_full_mends_what_was_changed_by_hand(scratch: Lab) -> None:
         page = scratch.get(f"https://{site.domain}/")
         assert page
         assert page.status == 200
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_killed_at_any_moment_a_second_run_completes(scratch: Lab, seed: int) -> None:
-    """From hosts whose packages of one service are half configured at worst: SIGKILL to the whole group."""
-    for host in scratch.context().plan.hosts:
-        scratch.ssh(host.name, ["rm", "-f", STAMP])
-    command = [*SOCLE, *APPLY, "--env", scratch.name, "--root", str(scratch.root)]
-    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
-        time.sleep(random.Random(seed).uniform(2, 20))  # noqa: S311
-        os.killpg(run.pid, signal.SIGKILL)
-    scratch.apply("--stage", "services")
-    assert scratch.plan() == []
-    for host in scratch.context().plan.hosts:
-        assert scratch.ssh(host.name, ["dpkg", "--audit"]) == ""
-        assert scratch.ssh(host.name, ["systemctl", "--failed", "--no-legend"]) == ""
 
 
 def test_a_package_left_unconfigured_is_mended_first(scratch: Lab) -> None:

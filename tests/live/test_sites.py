@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
-import random
-import signal
-import time
 from typing import Any
 
 import pytest
@@ -20,35 +15,14 @@ from tests.live.sites_tools import (
     apply,
     erase,
     extra_site,
-    make_new_sites,
     make_site,
     mount,
     orphan,
     preview,
-    run_apply_new_sites,
     run_php,
     visit,
     wordpress_sites,
 )
-
-_MANAGED = ("/etc/wordpress", "/etc/socle", "/etc/systemd/system", "/etc/tmpfiles.d")
-_INVENTORY = """
-for path in "$@"; do
-    find "$path" -xdev -name '*wp-*' -printf '%y %m %u %g %l %p\\n'
-    find "$path" -xdev -name '*wp-*' -type f -exec sha256sum {} +
-done | sort
-getent passwd | grep ^wp- | sort
-mariadb -N -e "SHOW DATABASES; SELECT User, Host FROM mysql.user ORDER BY 1"
-mariadb -N -e "SELECT User, Db FROM mysql.db ORDER BY 1, 2"
-systemctl list-units --all --plain --no-legend 'socle-wp-*' | sort
-find /srv/sites -maxdepth 4 -not -path '*/uploads/*' -printf '%y %m %u %g %l %p\\n' | sort
-ls -A /var/lib/socle/sites
-"""
-
-
-def make_inventory(lab: Hosts, host: str) -> list[str]:
-    """Files, users, databases, units and folders of all sites of a host."""
-    return lab.ssh(host, ["sh", "-c", _INVENTORY, "sh", *_MANAGED]).splitlines()
 
 
 def load_times(lab: Hosts, site: Site) -> list[str]:
@@ -170,41 +144,6 @@ def test_a_faulty_shared_file_is_rolled_back_and_others_go_on(lab: Any) -> None:
     finally:
         erase(lab, context, bad)
         erase(lab, context, good)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_killed_at_any_moment_a_new_run_completes(lab: Any, seed: int) -> None:
-    """The controller is killed with all its children while it applies two new sites."""
-    context, like = lab.context(), wordpress_sites(lab)[0]
-    sites = make_new_sites(lab)
-    added = add_sites(context, *sites)
-    try:
-        for site in sites:
-            mount(lab, site)
-        spawn = multiprocessing.get_context("spawn")
-        started = spawn.Event()
-        process = spawn.Process(target=run_apply_new_sites, args=(lab, started))
-        process.start()
-        assert started.wait(60)
-        time.sleep(random.Random(seed).uniform(0.1, 12))  # noqa: S311
-        os.killpg(process.pid or 0, signal.SIGKILL)
-        process.join(30)
-        apply(added)
-        assert preview(added) == []
-        assert preview(dataclasses.replace(added, full=True)) == []
-        assert [visit(lab, site).ask("/").status for site in sites] == [200, 200]
-        killed = make_inventory(lab, like.host)
-    finally:
-        for site in sites:
-            erase(lab, context, site)
-    try:
-        for site in sites:
-            mount(lab, site)
-        apply(added)
-        assert make_inventory(lab, like.host) == killed
-    finally:
-        for site in sites:
-            erase(lab, context, site)
 
 
 def test_a_volume_made_anew_is_seen_and_the_site_made_again(lab: Any) -> None:
