@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.text import Text
 from socle.cli.apply import run_shown
 from socle.cli.common import Session, is_interactive, make_program, verb
 from socle.errors import Exit, Problem, Refused
+from socle.lab.answers import run_wait_answers
 from socle.lab.down import run_down
 from socle.lab.status import load_status
 from socle.lab.up import run_world
@@ -36,8 +38,10 @@ def register(group: click.Group) -> None:
         with session.locked("lab up"):
             context = run_world(session)
             run_shown(session, context)
-        _show_end(session, context.plan)
-        return Exit.DONE
+        with session.talk.step("sites answer"):
+            silent = run_wait_answers(session.workspace, context.plan)
+        _show_end(session, context.plan, silent)
+        return Exit.PARTIAL if silent else Exit.DONE
 
     @verb(lab, "status", example="socle lab status --json", codes=(Exit.UNREACHABLE,))
     def status(session: Session) -> Exit:
@@ -85,12 +89,13 @@ def _ask(question: str, yes: bool) -> bool:
     return click.confirm(question, err=True)
 
 
-def _show_end(session: Session, plan: Plan) -> None:
+def _show_end(session: Session, plan: Plan, silent: Mapping[str, str]) -> None:
     """The sites, how to open them, what to do next."""
     say: Any = session.talk.say
     say("\nSites (their names resolve, and their certificates are verified, on the host `outside`):")
     for site in plan.sites:
-        say(f"  {site.name:34} https://{render_domain(site.domain)}/")
+        note = f"   does not answer: {silent[site.name]}" if site.name in silent else ""
+        say(f"  {site.name:34} https://{render_domain(site.domain)}/{note}")
     config = session.workspace.ssh / "config"
     example = plan.sites[0].domain if plan.sites else plan.domain
     say(f"\nOpen one:   ssh -F {config} outside curl -sI https://{example}/")
