@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from socle.lab.engine import run_engine, run_pool
-from socle.lab.image import run_image
+from socle.lab.image import make_recipe, run_image
 from tests.live.environment import REPOSITORY, Lab, is_kept
 
 
@@ -16,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/live/" in str(item.path):
             item.add_marker(pytest.mark.live)
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("last", "late")])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,6 +31,36 @@ def engine() -> None:
     run_engine()
     run_pool()
     run_image()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def molecule(
+    request: pytest.FixtureRequest, engine: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[subprocess.Popen[bytes], Path] | None]:
+    """Molecule's scenario and its output. It has hosts of its own, and runs beside the making of the lab."""
+    if not any("molecule" in item.name for item in request.session.items):
+        yield None
+        return
+    programs = Path(sys.executable).parent
+    own = {"PATH": f"{programs}:{os.environ['PATH']}", "SOCLE_IMAGE": make_recipe().alias, "ANSIBLE_FORCE_COLOR": "0"}
+    log = tmp_path_factory.mktemp("molecule") / "log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [programs / "molecule", "test", "-s", "baseline"],
+            cwd=REPOSITORY / "playbooks",
+            env={**os.environ, **own},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            yield process, log
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
 
 
 @pytest.fixture(scope="session")

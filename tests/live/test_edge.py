@@ -115,8 +115,10 @@ def test_a_site_that_is_down_says_so_and_no_other(scratch: Lab) -> None:
 def test_uploads_end_at_the_limit(lab: Lab) -> None:
     site = sites(lab)[0]
     # Sent from the disk as it is read: the client's host has little memory, and /tmp is in it.
-    lab.ssh("outside", ["truncate", "-s", str(64 * 1024**2 + 1), "/var/tmp/large"])
-    answer = lab.get(f"https://{site.domain}/", "-X", "POST", "-T", "/var/tmp/large")
+    large = "/var/tmp/large"
+    lab.ssh("outside", ["truncate", "-s", str(64 * 1024**2 + 1), large])
+    answer = lab.get(f"https://{site.domain}/", "-X", "POST", "-T", large)
+    lab.ssh("outside", ["rm", large])
     assert answer
     assert answer.status == 413
     assert "64 Mio" in answer.body

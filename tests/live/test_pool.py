@@ -42,7 +42,7 @@ def uncounted() -> Iterator[None]:
 def test_apply_has_a_pool_counted_again_that_stopped(lab: Lab) -> None:
     assert not load_counts(POOL), "nothing was tried: the pool went on counting"
     assert "no quota is enforced" in lab.socle("doctor", check=False).stdout
-    assert "enforces quotas again" in lab.socle("apply").stdout
+    assert "enforces quotas again" in lab.socle("apply").stderr
     assert load_counts(POOL)
     (threshold,) = Path("/sys/fs/btrfs").glob("*/qgroups/drop_subtree_threshold")
     assert threshold.read_text().strip() == "8"

@@ -16,8 +16,8 @@ KILLS = int(os.environ.get("SOCLE_KILLS", "2"))
 """How often each stage is killed; 20 is what a release is accepted with."""
 SEED = int(os.environ.get("SOCLE_SEED", "20261125"))
 _AT_ONCE = 5
-# Seconds a stage has at least to do when everything is missing: a kill falls somewhere in them.
-_WINDOWS = {"hosts": 15.0, "baseline": 25.0, "services": 20.0, "sites": 10.0}
+# Seconds that a stage takes at least when everything is missing: a kill falls somewhere in them.
+_WINDOWS = {"hosts": 6.0, "baseline": 15.0, "services": 20.0, "sites": 8.0}
 # What differs between two hosts made alike: identities, caches, and the copies that useradd keeps of the files before.
 _VOLATILE = (
     *("/etc/machine-id", "/etc/ld.so.cache", "/etc/.pwd.lock", "/etc/.updated", "/etc/resolv.conf", "/.socle"),
