@@ -13,6 +13,11 @@ from socle.model.plan import Plan
 
 FOLDER = Path(__file__).parent
 _SERVICE = load_module(FOLDER / "service.py")
+_ROOT_FOLDERS = ("dev", "etc", "proc", "run", "srv", "srv/sites", "sys", "tmp", "usr", "var", "var/tmp")
+_ROOT_LINKS = {
+    **{name: f"usr/{name}" for name in ("bin", "lib", "lib64", "sbin")},
+    "etc/resolv.conf": "../run/systemd/resolve/stub-resolv.conf",
+}
 _CODE = ("install.php", "login-link.php", "mu-plugins/socle.php")
 
 
@@ -51,7 +56,16 @@ def deploy(_host: Host, _plan: Plan, _workspace: Workspace) -> None:
     )
     if sockets.did_change():
         server.shell(name="Folder of sockets", commands=["systemd-tmpfiles --create /etc/tmpfiles.d/socle-sites.conf"])
+    _deploy_root()
     _deploy_timer()
+
+
+def _deploy_root() -> None:
+    """The root of sites. systemd makes the places of what it mounts there; links are for us to make."""
+    for folder in ("", *_ROOT_FOLDERS):
+        files.directory(name=f"Root of sites, /{folder}", path=f"{_SERVICE.ROOT}/{folder}".rstrip("/"), mode="755")
+    for name, target in _ROOT_LINKS.items():
+        files.link(name=f"Root of sites, /{name}", path=f"{_SERVICE.ROOT}/{name}", target=target)
 
 
 def _deploy_timer() -> None:

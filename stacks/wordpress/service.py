@@ -9,6 +9,9 @@ from socle.model.service import Kind, Secret, Service, SiteOptions
 PHP = "8.4"
 """Debian 13's. Named everywhere by its version, so that pages and tasks never run two (case D4)."""
 
+ROOT = "/var/lib/socle-wordpress/root"
+"""What every site's processes see as /: empty folders, over which each unit mounts what is its own."""
+
 
 class Administration(StrEnum):
     """What the association's administrators may install. Nobody edits code from the browser, and
@@ -79,6 +82,7 @@ SERVICE = Service(
         "/etc/wordpress",
         "/usr/lib/socle/wordpress",
         "/usr/share/socle/wordpress",
+        "/var/lib/socle-wordpress",
     ),
     units=(f"php{PHP}-fpm.service", "socle-wordpress-cron.service", "socle-wordpress-cron.timer"),
     secrets=(

@@ -87,6 +87,7 @@ def make_files(site: Site, plan: Plan, options: Mapping[str, str], secrets: Mapp
         templates / "site.service.j2",
         site=site.name,
         path=site.path,
+        root=_SERVICE.ROOT,
         php=_SERVICE.PHP,
         memory=site.memory,
         writable=make_writable(site, administration),
