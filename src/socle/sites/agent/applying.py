@@ -258,7 +258,8 @@ def run_units(names: list[str]) -> dict[str, dict[str, Any]]:
     if not names:
         return {}
     run(["systemctl", "reset-failed", *names])
-    run(["systemctl", "enable", *names])
+    # It would read all units of the host once more, which costs more the more sites there are.
+    run(["systemctl", "enable", "--no-reload", *names])
     run(["systemctl", "restart", *names], timeout=300)
     return read_units(names)
 
