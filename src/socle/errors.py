@@ -100,6 +100,12 @@ class PartlyDone(SocleError):
         super().__init__(message, remedy)
 
 
+def make_exit(errors: Iterable[SocleError], partly: bool) -> Exit:
+    """The exit code of several failures: what they have in common, unless something was done (`partly`)."""
+    codes = {error.exit for error in errors}
+    return codes.pop() if len(codes) == 1 and not partly else Exit.PARTIAL
+
+
 class Unreachable(SocleError):
     """A host, daemon or remote did not answer in time: exit 5."""
 

@@ -7,7 +7,6 @@ import json
 from tests.live.environment import Lab
 
 STAMP = "/var/lib/socle/stamps/services.json"
-APPLY = ("apply", "--stage", "services")
 
 
 def test_nothing_is_done_twice(lab: Lab) -> None:

@@ -9,7 +9,7 @@ import click
 
 from socle.cli.common import Session, verb
 from socle.cli.plan import load_changes
-from socle.errors import Exit, PartlyDone, SocleError, Unreachable
+from socle.errors import Exit, PartlyDone, SocleError, Unreachable, make_exit
 from socle.remote import load_lost
 from socle.runs.journal import recorded
 from socle.stages.base import Change, Context, Stage
@@ -69,8 +69,7 @@ def _raise_failures(failures: Sequence[SocleError], changes: Sequence[Change]) -
         return
     if len(failures) == 1 and not changes and not isinstance(failures[0], PartlyDone):
         raise failures[0]
-    codes = {error.exit for error in failures}
-    code = codes.pop() if len(codes) == 1 and not changes else Exit.PARTIAL
+    code = make_exit(failures, partly=bool(changes))
     raise PartlyDone("\n".join(map(str, failures)), changes=changes, exit_code=code)
 
 

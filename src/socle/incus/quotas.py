@@ -13,8 +13,8 @@ _NEVER_SKIP = "8"  # BTRFS_MAX_LEVEL of the kernel: no tree is as high.
 
 def load_counts(pool: str) -> bool:
     """Whether what is counted is right. Pools that are not btrfs, or not on this machine, are taken to be."""
-    folder = _find_folder(pool)
-    return folder is None or (folder / "inconsistent").read_text().strip() == "0"
+    folder = _load_folder(pool)
+    return folder is None or _load_right(folder)
 
 
 def run_quotas(pool: str) -> bool:
@@ -25,19 +25,23 @@ def run_quotas(pool: str) -> bool:
     volumes deleted while they are written ("to be deleted qgroup has non-zero numbers", Linux 6.18), which may
     come at any time: callers ask again whenever they have deleted something, and before they promise anything.
     """
-    folder = _find_folder(pool)
+    folder = _load_folder(pool)
     if folder is None:
         return False
     threshold = folder / "drop_subtree_threshold"
     if threshold.exists() and threshold.read_text().strip() != _NEVER_SKIP:
         threshold.write_text(_NEVER_SKIP)
-    if load_counts(pool):
+    if _load_right(folder):
         return False
     run(["btrfs", "quota", "rescan", "-w", str(_POOLS / pool)], timeout=900)
     return True
 
 
-def _find_folder(pool: str) -> Path | None:
+def _load_right(folder: Path) -> bool:
+    return (folder / "inconsistent").read_text().strip() == "0"
+
+
+def _load_folder(pool: str) -> Path | None:
     """The kernel's folder of a pool's quotas."""
     found = run(["findmnt", "-rno", "FSTYPE,UUID", str(_POOLS / pool)], timeout=10, check=False)
     match found.stdout.decode().split():

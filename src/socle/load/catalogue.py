@@ -36,10 +36,14 @@ class Catalogue:
         return iter(self.entries)
 
     def __getitem__(self, name: str) -> Entry:
-        for entry in self.entries:
-            if entry.service.name == name:
-                return entry
-        raise KeyError(name)
+        entry = self.find(name)
+        if entry is None:
+            raise KeyError(name)
+        return entry
+
+    def find(self, name: str) -> Entry | None:
+        """The service of that name; None when it is not, or no longer, in the catalogue."""
+        return next((entry for entry in self.entries if entry.service.name == name), None)
 
     @property
     def services(self) -> tuple[Service, ...]:

@@ -104,8 +104,8 @@ def _make_orphans(inputs: Inputs) -> Iterator[Orphan]:
 
 def _make_database_quota(inputs: Inputs, service: str, quota: int) -> int:
     """Bytes of a quota that are the database's. A service that left the catalogue is taken to have none."""
-    found = (entry.service for entry in inputs.catalogue if entry.service.name == service)
-    return next((quota // DATABASE_SHARE for declared in found if declared.database), 0)
+    entry = inputs.catalogue.find(service)
+    return quota // DATABASE_SHARE if entry and entry.service.database else 0
 
 
 def _find_waiting(inputs: Inputs) -> Iterator[str]:

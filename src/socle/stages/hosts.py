@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from socle.errors import Exit, PartlyDone, Problem, Refused, SocleError
+from socle.errors import PartlyDone, Problem, Refused, SocleError, make_exit
 from socle.files import run_write
 from socle.incus.quotas import run_quotas
 from socle.incus.registry import NOUNS
@@ -173,14 +173,12 @@ def _raise_failures(failures: dict[str, SocleError], changes: Sequence[Change], 
     Without networks there is nothing to go on with."""
     if not failures:
         return
-    codes = {error.exit for error in failures.values()}
-    code = codes.pop() if len(codes) == 1 and not partly else Exit.PARTIAL
     if NETWORKS in failures and not changes:
         raise failures[NETWORKS]
     text = "\n".join(f"{stack}: {error}" for stack, error in failures.items())
     lost = {host for host in map(find_host, failures) if host}
     remedy = "mend this and run again: what is done stays done"
-    raise PartlyDone(text, remedy, changes=changes, hosts=lost, exit_code=code)
+    raise PartlyDone(text, remedy, changes=changes, hosts=lost, exit_code=make_exit(failures.values(), partly))
 
 
 # Hosts the plan no longer has: stopped, never deleted, since they hold data.

@@ -194,7 +194,7 @@ def _run_host(context: Context, remote: Remote, host: Host, tasks: list[Task], d
 
 
 def _load_deploy(context: Context, service: str) -> Any:
-    entry = next((entry for entry in context.catalogue if entry.service.name == service), None)
+    entry = context.catalogue.find(service)
     return entry.module("deploy") if entry else None
 
 
@@ -217,7 +217,7 @@ def _run_stamp(context: Context, host: Host, stamp: Digests) -> None:
 def _run_task(context: Context, task: Task, host: Host, killed: bool) -> None:
     """Call the service's own code. `killed`: the run before was cut, perhaps between a file and the restart
     that was to read it; now the file is as it should be and asks for no restart, so all units get one."""
-    entry = next((entry for entry in context.catalogue if entry.service.name == task.service), None)
+    entry = context.catalogue.find(task.service)
     function = getattr(_load_deploy(context, task.service), "remove" if task.action == "delete" else "deploy", None)
     if function:
         function(host, context.plan, context.workspace)
