@@ -158,19 +158,17 @@ def _run_disconnect(state: State) -> None:
     state.pool.kill()
 
 
+def make_ssh_options(workspace: Workspace) -> list[str]:
+    """Options of ssh for any host: by socle's own configuration, and no key that is not in known_hosts."""
+    config = str(workspace.ssh / "config")
+    settings = ("BatchMode=yes", f"ConnectTimeout={CONNECT_TIMEOUT}", "StrictHostKeyChecking=yes")
+    return ["-F", config, *(word for setting in settings for word in ("-o", setting))]
+
+
 def make_ssh(workspace: Workspace, host: str, arguments: Sequence[str]) -> list[str]:
     """The ssh command that runs `arguments` on `host`. sshd hands one string to a shell, so each argument
     is quoted here, and nowhere else."""
-    config = str(workspace.ssh / "config")
-    options = [
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        f"ConnectTimeout={CONNECT_TIMEOUT}",
-        "-o",
-        "StrictHostKeyChecking=yes",
-    ]
-    return ["ssh", "-F", config, *options, "-T", host, "--", shlex.join(arguments)]
+    return ["ssh", *make_ssh_options(workspace), "-T", host, "--", shlex.join(arguments)]
 
 
 def run_ssh(

@@ -20,6 +20,11 @@ from socle.files import run_write
 from socle.model.plan import Site
 from socle.model.service import Secret
 
+ESCROW_FOLDER = "escrow"
+"""In the folder of secrets: of each repository the key that only escrow can read."""
+REPOSITORY = "repository"
+"""In an association's file: what its repository is opened and reached with. No site has this name."""
+_REPOSITORY = (Secret(name="key"), Secret(name="credential"))
 _ALPHABET = string.ascii_letters + string.digits
 SiteSecrets = dict[str, dict[str, str]]
 
@@ -27,6 +32,10 @@ SiteSecrets = dict[str, dict[str, str]]
 def _make_missing(path: Path, what: str) -> Refused:
     remedy = "bring it back from the platform's backup; if no request was ever accepted: socle request accept --all"
     return Refused([Problem(str(path), 0, "", f"expected {what}", remedy)])
+
+
+def _make_value(secret: Secret) -> str:
+    return "".join(random.choice(_ALPHABET) for _ in range(secret.length))
 
 
 class SecretStore:
@@ -57,7 +66,7 @@ class SecretStore:
 
     def has_escrow(self) -> bool:
         """Whether an escrow key can read the secrets too."""
-        return any(name == "escrow" for name, _ in self._load_recipients())
+        return bool(self.escrow())
 
     def run_escrow(self) -> str:
         """Make an escrow key, let it read every secret, and return its private half: it is kept nowhere."""
@@ -69,6 +78,26 @@ class SecretStore:
             self._run_save(path.stem, self._load(path.stem))
         return str(identity)
 
+    def escrow(self) -> str:
+        """The escrow's public key; empty when there is none."""
+        return next((key for name, key in self._load_recipients() if name == "escrow"), "")
+
+    def run_ensure_repository(self, name: str) -> bool:
+        """Generate the key and the credential of a repository, if they are not there."""
+        return self.run_ensure(name, REPOSITORY, _REPOSITORY)
+
+    def repository(self, name: str) -> Mapping[str, str]:
+        """The `key` of a repository, and the `credential` of its account; empty before they are made."""
+        return self._load(name).get(REPOSITORY, {})
+
+    def run_seal(self, name: str) -> str:
+        """A new key of a repository that only the escrow key will read. It is returned once, to be given to the
+        repository, and kept nowhere else."""
+        key = _make_value(_REPOSITORY[0])
+        sealed = pyrage.encrypt(key.encode(), [x25519.Recipient.from_str(self.escrow())])
+        run_write(self._folder / ESCROW_FOLDER / f"{name}.age", sealed)
+        return key
+
     def run_ensure(self, association: str, site: str, declared: Iterable[Secret]) -> bool:
         """Generate what a site's service declares and is not there yet. What exists is never changed."""
         known = self._load(association)
@@ -77,7 +106,7 @@ class SecretStore:
         if not missing:
             return False
         for secret in missing:
-            values[secret.name] = "".join(random.choice(_ALPHABET) for _ in range(secret.length))
+            values[secret.name] = _make_value(secret)
         self._run_save(association, {**known, site: values})
         return True
 

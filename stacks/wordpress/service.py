@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import ByteSize, Field
 
-from socle.model.service import Kind, Secret, Service, SiteOptions
+from socle.model.service import Kind, Secret, Service, SiteOptions, State
 
 PHP = "8.4"
 """Debian 13's. Named everywhere by its version, so that pages and tasks never run two (case D4)."""
@@ -92,5 +92,6 @@ SERVICE = Service(
     ),
     options=WordPressOptions,
     database=True,
+    state=State(exclude=("wp-content/upgrade", "wp-content/cache")),
     site_memory=ByteSize(256 * 1024**2),
 )

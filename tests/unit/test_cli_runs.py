@@ -53,9 +53,9 @@ def test_a_host_added_is_given_its_number_even_without_request(root: Path) -> No
     assert "hosts.web2: expected a number" in plan.stderr
     accept = socle(root, "request", "accept", "--all")
     assert accept.returncode == 0, accept.stderr
-    assert "web2: number 12" in accept.stderr
+    assert "web2: number 13" in accept.stderr
     allocations = yaml.safe_load((root / "inventories/lab/allocations.yml").read_text())
-    assert allocations["hosts"]["web2"] == 12
+    assert allocations["hosts"]["web2"] == 13
 
 
 def test_lab_down_asks_only_what_it_needs(root: Path) -> None:

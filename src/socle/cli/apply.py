@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import click
 
+from socle.authority import run_ensure_certificate
 from socle.cli.common import Session, verb
 from socle.cli.plan import load_changes
 from socle.errors import Exit, PartlyDone, SocleError, Unreachable, make_exit
@@ -28,6 +29,9 @@ def run_apply(context: Context, only: tuple[str, ...] = ()) -> list[Change]:
         for site in context.plan.sites:
             declared = context.catalogue[site.service].service.secrets
             context.secrets.run_ensure(site.association, site.name, declared)
+        for repository in context.plan.repositories:
+            context.secrets.run_ensure_repository(repository.name)
+            run_ensure_certificate(workspace, repository.host, context.plan.host(repository.host).address)
         failures: list[SocleError] = []
         for stage in STAGES:
             if only and stage.name not in only:

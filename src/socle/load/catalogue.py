@@ -12,6 +12,9 @@ from types import ModuleType
 from socle.errors import InvalidInput, Problem
 from socle.model.service import Kind, Service
 
+SAVER = "backup"
+"""The service that saves the sites of its host."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -49,6 +52,16 @@ class Catalogue:
     def services(self) -> tuple[Service, ...]:
         return tuple(entry.service for entry in self.entries)
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that a host may have: those of the services of a platform."""
+        return tuple(sorted({service.role for service in self.services if service.kind is not Kind.LAB}))
+
+    def is_public(self, role: str) -> bool:
+        """Whether a service of that role is for anyone: its hosts have an address in the public network."""
+        flows = (flow for service in self.services if service.role == role for flow in service.flows)
+        return any(flow.source == "anyone" for flow in flows)
+
     def requirements(self, name: str) -> tuple[str, ...]:
         """What a service needs, directly or not, itself last: the order of installation."""
         ordered: dict[str, None] = {}
@@ -56,12 +69,18 @@ class Catalogue:
         def visit(current: str, path: tuple[str, ...]) -> None:
             if current in path:
                 raise ValueError(f"services require each other in a circle: {' > '.join((*path, current))}")
-            for needed in self[current].service.requires:
+            for needed in self._needs(current):
                 visit(needed, (*path, current))
             ordered.setdefault(current)
 
         visit(name, ())
         return tuple(ordered)
+
+    def _needs(self, name: str) -> tuple[str, ...]:
+        """What a service says it requires; and what has something to be saved requires who saves it."""
+        service = self[name].service
+        saved = service.state is not None and self.find(SAVER) is not None
+        return (*service.requires, SAVER) if saved else service.requires
 
 
 def load_module(path: Path) -> ModuleType:

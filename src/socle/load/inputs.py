@@ -14,6 +14,7 @@ from socle.load.yaml_source import Source, load_model, load_source, make_model
 from socle.model.allocation import Allocations
 from socle.model.names import IDENTIFIER
 from socle.model.platform import Platform
+from socle.model.policy import Policy
 from socle.model.request import Request, make_request_model
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class Inputs:
     """By identifier, which is the file's name."""
     sources: Mapping[str, Source]
     """Where each request came from, for messages with a line."""
+    policy: Policy = field(default_factory=Policy)
 
     @property
     def platform_path(self) -> str:
@@ -83,6 +85,12 @@ def load_allocations(workspace: Workspace) -> Allocations:
     return load_model(Allocations, path, f"inventories/{workspace.environment}/allocations.yml")
 
 
+def load_policy(workspace: Workspace) -> Policy:
+    """backups/policy.yml; without it, the defaults that its model gives. Raises InvalidInput."""
+    path = workspace.root / "backups/policy.yml"
+    return load_model(Policy, path, "backups/policy.yml") if path.exists() else Policy()
+
+
 def load_inputs(workspace: Workspace, find_between: Callable[[Inputs], Sequence[Problem]] = lambda _: ()) -> Inputs:
     """Read everything of an environment. Raises InvalidInput.
 
@@ -101,11 +109,12 @@ def load_inputs(workspace: Workspace, find_between: Callable[[Inputs], Sequence[
 
     platform = gather(lambda: load_platform(workspace))
     allocations = gather(lambda: load_allocations(workspace))
+    policy = gather(lambda: load_policy(workspace))
     requests = load_requests(workspace.associations, catalogue)
     problems.extend(requests.problems)
-    if platform is None or allocations is None:
+    if platform is None or allocations is None or policy is None:
         raise InvalidInput(problems)
-    inputs = Inputs(workspace.name, platform, allocations, catalogue, requests.valid, requests.sources)
+    inputs = Inputs(workspace.name, platform, allocations, catalogue, requests.valid, requests.sources, policy)
     if problems:
         raise InvalidInput([*problems, *find_between(inputs)])
     return inputs

@@ -32,6 +32,12 @@ class SiteAllocation(Model):
     """Bytes: the largest its request asked for, so that its data still counts when the request is gone."""
 
 
+class RepositoryAllocation(Model):
+    """Where the backups of an association are. Its snapshots do not follow when another vault is declared."""
+
+    host: str
+
+
 class Allocations(Model):
     """Everything given so far. `next_uid` only grows: a number is never given twice."""
 
@@ -39,4 +45,6 @@ class Allocations(Model):
     hosts: dict[str, int] = Field(default_factory=dict)
     """Number of each host in its networks: 10 gives 10.x.y.10."""
     sites: dict[str, SiteAllocation] = Field(default_factory=dict)
+    repositories: dict[str, RepositoryAllocation] = Field(default_factory=dict)
+    """By association; `_platform` for the platform's own."""
     next_uid: int = FIRST_UID

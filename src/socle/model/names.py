@@ -17,6 +17,7 @@ from slugify import slugify
 UNIX_USER_LIMIT = 32  # useradd(8), LOGIN_NAME_MAX
 IDENTIFIER = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){0,62}")
 _HASH_LENGTH = 6
+REPOSITORY_VOLUME_LIMIT = 63  # Incus: names of devices have 64 characters
 # slugify drops what it cannot fold, which is how "Cœur d’Ille" became "Cur dIlle" elsewhere.
 _TRANSLITERATIONS = (("œ", "oe"), ("Œ", "oe"), ("æ", "ae"), ("Æ", "ae"), ("ß", "ss"), ("’", "-"), ("'", "-"))
 
@@ -58,3 +59,12 @@ def make_database_name(site: str) -> str:
 def make_data_name(host: str, service: str) -> str:
     """The volume of a service's shared data on a host. No site's name holds an underscore."""
     return f"{host}_{service}"
+
+
+PLATFORM = "_platform"
+"""The repository of the platform itself. No identifier begins with an underscore."""
+
+
+def make_repository_volume(repository: str) -> str:
+    """The volume of a repository on its vault. No site, and no service's data, has two underscores in its name."""
+    return make_limited(f"repository__{repository}", REPOSITORY_VOLUME_LIMIT)

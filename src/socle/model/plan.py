@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from typing import Any, Literal
 
 from socle.model.base import Model
+from socle.model.policy import Policy
 
 
 class Network(Model):
@@ -104,6 +105,25 @@ class Site(Model):
     """Names only."""
 
 
+class Repository(Model):
+    """The backups of an association: a restic repository on a volume of its own. Its name is also its user's."""
+
+    name: str
+    association: str
+    """Empty for the platform's own."""
+    host: str
+    """The vault."""
+    path: str
+    """Folder on the vault, where its volume is mounted."""
+    volume: str
+    url: str
+    """What restic is given, without any credential: rest:https://10.x.y.z:8443/<name>/."""
+    quota: int
+    """Bytes."""
+    sites: tuple[str, ...]
+    """Those that are saved in it, orphans included: they wait for what is decided of them."""
+
+
 class Orphan(Model):
     """A site whose request is gone: stopped, its data kept until it is retired on purpose."""
 
@@ -132,6 +152,9 @@ class Plan(Model):
     volumes: tuple[Volume, ...]
     records: tuple[Record, ...]
     sites: tuple[Site, ...]
+    policy: Policy = Policy()
+    repositories: tuple[Repository, ...] = ()
+    """None when no vault is declared."""
     orphans: tuple[Orphan, ...]
     waiting: tuple[str, ...]
     """Associations whose request is valid but not yet accepted."""
@@ -146,6 +169,10 @@ class Plan(Model):
     def role(self, role: str) -> tuple[Host, ...]:
         """The hosts of a role."""
         return tuple(host for host in self.hosts if host.role == role)
+
+    def repository(self, association: str) -> Repository | None:
+        """The repository of an association; None when it has none."""
+        return next((one for one in self.repositories if one.association == association), None)
 
     def digest(self) -> str:
         """SHA-256 of the plan's canonical JSON."""

@@ -26,7 +26,7 @@ class NetworkSettings(Model):
 class HostSettings(Model):
     """A host to have."""
 
-    role: Literal["edge", "web"] = Field(description="What it is for: edge or web.")
+    role: str = Field(description="What it is for: a role that a service of the catalogue has, such as web.")
     memory: ByteSize = Field(description="Memory limit, such as 2GiB.")
     disk: ByteSize = Field(default=ByteSize(10 * 1024**3), description="Root disk, such as 10GiB.")
 

@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 
 class Flow(Model):
-    """Who may reach a port of the service. `source` is a role, or `anyone`."""
+    """Who may reach a port of the service. `source` is a role, `anyone`, or `saved`: hosts with sites to save."""
 
     protocol: Literal["tcp", "udp"] = "tcp"
     ports: tuple[int, ...]
@@ -43,6 +43,17 @@ class Data(Model):
 
     path: str = Field(pattern=r"^/")
     size: ByteSize
+
+
+class State(Model):
+    """What of a site is saved every night: its folder and its database. Declaring it is enough to be saved,
+    judged, restored and audited."""
+
+    exclude: tuple[str, ...] = ()
+    """Patterns of restic, relative to the site's folder: what is made again by itself, such as caches."""
+    sqlite: tuple[str, ...] = ()
+    """Paths of SQLite databases, relative to the site's folder, `*` allowed: copied by SQLite's own backup,
+    since a file that is being written is not one (case A4)."""
 
 
 class SiteOptions(Model):
@@ -89,6 +100,8 @@ class Service(Model):
     units: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     data: Data | None = None
+    state: State | None = None
+    """What of each site is saved; None: nothing of it is worth saving."""
     holds_databases: bool = False
     """Whether the databases of sites are in `data`: their quotas must fit it."""
     flows: tuple[Flow, ...] = ()

@@ -11,6 +11,7 @@ from socle.load.inputs import Inputs
 from socle.model.allocation import FIRST_HOST_NUMBER, LAST_UID, Allocations, NetworkAllocation, SiteAllocation
 from socle.model.names import make_site_name
 from socle.model.platform import Platform
+from socle.planning.repositories import make_repository_allocations
 
 _CANDIDATES = IPv4Network("10.64.0.0/10")
 
@@ -93,7 +94,9 @@ def make_site_allocations(inputs: Inputs, associations: Iterable[str]) -> Alloca
                 next_uid += 1
     if problems:
         raise Refused(problems)
-    return inputs.allocations.model_copy(update={"sites": sites, "next_uid": next_uid})
+    given_vaults = inputs.allocations.repositories
+    repositories = make_repository_allocations(inputs.platform, inputs.catalogue, sites, given_vaults)
+    return inputs.allocations.model_copy(update={"sites": sites, "repositories": repositories, "next_uid": next_uid})
 
 
 def _make_remembered(inputs: Inputs) -> dict[str, SiteAllocation]:

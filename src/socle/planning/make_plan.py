@@ -10,16 +10,16 @@ from socle.errors import InvalidInput, Problem, Refused
 from socle.load.inputs import Inputs
 from socle.model.allocation import NetworkAllocation, SiteAllocation
 from socle.model.names import make_data_name, make_database_name
-from socle.model.plan import Host, Input, Network, Nic, Orphan, Plan, Record, Site, Volume
+from socle.model.plan import Host, Input, Network, Nic, Orphan, Plan, Record, Repository, Site, Volume
 from socle.model.request import Request
 from socle.model.service import Kind, Service, SiteOptions
 from socle.planning.capacity import find_shortages
+from socle.planning.repositories import is_saved, make_repositories, make_repository_allocations
 from socle.planning.rules import find_problems, find_refusals, make_domain
 
 SITES = "/srv/sites"
 DATABASE_SHARE = 4
 """A quarter of a site's quota is for its database, which shares a server and counts all the same."""
-_NETWORKS_OF_ROLE = {"edge": ("public", "inner"), "web": ("inner",)}
 _MANAGEMENT_NETWORK = "inner"
 
 
@@ -51,6 +51,10 @@ def _find_not_given(inputs: Inputs) -> Iterator[Problem]:
         return
     for name in sorted(set(inputs.platform.hosts) - set(given.hosts)):
         yield Problem(path, 0, f"hosts.{name}", "expected a number for this host", "run: socle request accept --all")
+    wanted = make_repository_allocations(inputs.platform, inputs.catalogue, given.sites, given.repositories)
+    for name in sorted(set(wanted) - set(given.repositories)):
+        expected = f"expected a vault for the backups of {name}"
+        yield Problem(path, 0, "hosts", expected, "run: socle request accept --all")
 
 
 def _assemble(inputs: Inputs) -> Plan:
@@ -62,6 +66,8 @@ def _assemble(inputs: Inputs) -> Plan:
     hosts = tuple(
         _make_host(inputs, name, networks) for name in sorted(platform.hosts) if name in inputs.allocations.hosts
     )
+    repositories = tuple(make_repositories(inputs, hosts, sites, orphans))
+    volumes = (*_make_volumes(inputs, hosts, sites, orphans), *map(_make_repository_volume, repositories))
     return Plan(
         environment=inputs.environment,
         syndicate=platform.syndicate,
@@ -70,9 +76,11 @@ def _assemble(inputs: Inputs) -> Plan:
         acme_directory=platform.acme.directory,
         networks=networks,
         hosts=hosts,
-        volumes=tuple(sorted(_make_volumes(inputs, hosts, sites, orphans), key=lambda volume: volume.name)),
+        volumes=tuple(sorted(volumes, key=lambda volume: volume.name)),
         records=tuple(_make_records(inputs, sites, hosts)),
         sites=sites,
+        policy=inputs.policy,
+        repositories=repositories,
         orphans=orphans,
         waiting=tuple(_find_waiting(inputs)),
     )
@@ -135,7 +143,7 @@ def _make_host(inputs: Inputs, name: str, networks: tuple[Network, ...]) -> Host
     by_name = {network.name: network for network in networks}
     nics = tuple(
         _make_nic(by_name[network], f"eth{index}", number)
-        for index, network in enumerate(_NETWORKS_OF_ROLE[settings.role])
+        for index, network in enumerate(_find_networks(inputs, settings.role))
     )
     services = tuple(_find_services(inputs, name, settings.role))
     return Host(
@@ -148,6 +156,11 @@ def _make_host(inputs: Inputs, name: str, networks: tuple[Network, ...]) -> Host
         inputs=tuple(_make_inputs(inputs, services, by_name[_MANAGEMENT_NETWORK])),
         services=services,
     )
+
+
+def _find_networks(inputs: Inputs, role: str) -> tuple[str, ...]:
+    """Where hosts of a role are: the first has the default route. Only what is for anyone is in public."""
+    return ("public", "inner") if inputs.catalogue.is_public(role) else ("inner",)
 
 
 def _make_nic(network: Network, device: str, number: int) -> Nic:
@@ -187,11 +200,17 @@ def _find_sources(inputs: Inputs, source: str, network: Network) -> Iterator[str
     """Addresses of a role's hosts. None at all would mean anyone, so a role without hosts gets a dead address."""
     if source == "anyone":
         return
-    hosts = sorted(name for name, host in inputs.platform.hosts.items() if host.role == source)
+    roles = _find_saved_roles(inputs) if source == "saved" else {source}
+    hosts = sorted(name for name, host in inputs.platform.hosts.items() if host.role in roles)
     numbers = [inputs.allocations.hosts[name] for name in hosts if name in inputs.allocations.hosts]
     yield from (f"{network.ipv4.network[number]}/32" for number in numbers)
     if not numbers:
         yield "192.0.2.0/32"  # RFC 5737: never routed.
+
+
+def _find_saved_roles(inputs: Inputs) -> set[str]:
+    """The roles of hosts that hold sites to save."""
+    return {entry.service.role for entry in inputs.catalogue if is_saved(inputs.catalogue, entry.service.name)}
 
 
 def _make_site(inputs: Inputs, name: str, given: SiteAllocation, request: Request, options: SiteOptions) -> Site:
@@ -237,6 +256,10 @@ def _make_volume(site: Site) -> Volume:
 def _make_kept_volume(orphan: Orphan) -> Volume:
     path = f"{SITES}/{orphan.name}"
     return Volume(name=orphan.name, host=orphan.host, path=path, size=None, association=orphan.association)
+
+
+def _make_repository_volume(one: Repository) -> Volume:
+    return Volume(name=one.volume, host=one.host, path=one.path, size=one.quota, association=one.association)
 
 
 def _make_records(inputs: Inputs, sites: tuple[Site, ...], hosts: tuple[Host, ...]) -> Iterator[Record]:

@@ -9,6 +9,7 @@ from socle.load.inputs import Inputs
 from socle.load.yaml_source import Key
 from socle.model.domains import render_domain
 from socle.model.service import SiteOptions
+from socle.planning.repositories import ROLE
 
 _SHOWN = 5
 """Names of sites that a message holds before it counts the others."""
@@ -22,6 +23,7 @@ def make_domain(options: SiteOptions, association: str, platform_domain: str) ->
 def find_problems(inputs: Inputs) -> list[Problem]:
     """What is wrong between the files: all of it, each with its file and line."""
     return [
+        *_find_roles(inputs),
         *_find_towns(inputs),
         *_find_reserved(inputs),
         *_find_reserved_domains(inputs),
@@ -37,6 +39,8 @@ def find_refusals(inputs: Inputs) -> list[Problem]:
     held: dict[tuple[str, str], list[str]] = {}
     for name, given in sorted(inputs.allocations.sites.items()):
         held.setdefault((given.host, roles.get(given.service, "")), []).append(name)
+    for name, vault in sorted(inputs.allocations.repositories.items()):
+        held.setdefault((vault.host, ROLE), []).append(f"the backups of {name}")
     return [
         problem
         for (host, role), sites in sorted(held.items())
@@ -55,6 +59,15 @@ def _find_changed_host(inputs: Inputs, host: str, role: str, sites: list[str]) -
         expected = f"expected role {role}: it holds {shown}; found {settings.role}"
         remedy = f"give {host} its role back, and declare another host of role {settings.role}"
         yield Problem(inputs.platform_path, 0, f"hosts.{host}.role", expected, remedy)
+
+
+def _find_roles(inputs: Inputs) -> Iterator[Problem]:
+    """Roles that nothing in the catalogue is for."""
+    known = inputs.catalogue.roles
+    for name, settings in sorted(inputs.platform.hosts.items()):
+        if settings.role not in known:
+            expected = f"expected a role of the catalogue, found {settings.role!r}"
+            yield Problem(inputs.platform_path, 0, f"hosts.{name}.role", expected, f"roles: {', '.join(known)}")
 
 
 def _find_towns(inputs: Inputs) -> Iterator[Problem]:

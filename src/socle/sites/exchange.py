@@ -6,12 +6,7 @@ because pyinfra prints the arguments of facts and operations.
 
 from __future__ import annotations
 
-import base64
-import json
-import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from pyinfra.api.command import QuoteString, StringCommand
@@ -19,18 +14,12 @@ from pyinfra.api.facts import FactBase, get_fact
 from pyinfra.api.operation import operation
 from pyinfra.context import ctx_host
 
+from socle.agent import COMMAND, make_agent, pack_payload, unpack_answer
 from socle.errors import SocleError
 from socle.remote import Remote, working_on
 
-# Modules come as [name, source] in the order in which they import each other.
-_BOOTSTRAP = """
-import base64, json, sys, types, zlib
-for name, source in json.loads(zlib.decompress(base64.b64decode(sys.stdin.readline()))):
-    module = sys.modules[name] = types.ModuleType(name)
-    exec(compile(source, name, "exec"), module.__dict__)
-module.main()
-"""
 _AGENT = ("programs", "files", "reading", "index", "identity", "making", "shared", "applying", "main")
+_PACKAGE = "socle.sites.agent"
 _LINE = 8192
 
 
@@ -38,28 +27,16 @@ class AgentFailed(SocleError):
     """The agent of a host could not do anything."""
 
 
-def _pack(data: bytes) -> str:
-    return base64.b64encode(zlib.compress(data)).decode()
-
-
-@cache
-def _agent() -> str:
-    folder, package = Path(__file__).parent / "agent", "socle.sites.agent"
-    empty = [[name, ""] for name in ("socle", "socle.sites", package)]
-    modules = [[f"{package}.{name}", (folder / f"{name}.py").read_text()] for name in _AGENT]
-    return _pack(json.dumps([*empty, *modules]).encode())
-
-
 class Payload:
     """Text for a program's standard input that never shows itself. pyinfra reads it by `readlines`."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
-        self._text = _pack(json.dumps(data).encode())
+        self._text = pack_payload(data)
 
     def readlines(self) -> list[str]:
         """The agent on one line, then its payload."""
         cuts = range(0, len(self._text), _LINE)
-        return [f"{_agent()}\n", *(f"{self._text[cut : cut + _LINE]}\n" for cut in cuts)]
+        return [f"{make_agent(_PACKAGE, _AGENT)}\n", *(f"{self._text[cut : cut + _LINE]}\n" for cut in cuts)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.readlines())
@@ -70,14 +47,15 @@ class Payload:
 
 def make_command() -> StringCommand:
     """Python, isolated from its environment, running what comes on standard input."""
-    return StringCommand("python3", "-I", "-c", QuoteString(_BOOTSTRAP))
+    *program, source = COMMAND
+    return StringCommand(*program, QuoteString(source))
 
 
 def parse_answer(host: str, lines: Sequence[str], heard: str = "") -> dict[str, Any]:
     """The agent's answer. Raises AgentFailed when there is none, or it says so."""
     try:
-        answer: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode("".join(lines))))
-    except (ValueError, zlib.error):
+        answer = unpack_answer("".join(lines))
+    except ValueError:
         raise AgentFailed(f"{host}: the agent of sites did not answer: {heard or 'no reason given'}") from None
     if "failed" in answer:
         raise AgentFailed(f"{host}: {answer['failed']}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from socle.runs.talk import Talk
     from socle.secrets import SecretStore
 
-StageName = Literal["hosts", "baseline", "services", "sites"]
+StageName = Literal["hosts", "baseline", "services", "repositories", "sites"]
 Action = Literal["create", "update", "replace", "delete", "stop"]
 
 

@@ -151,7 +151,10 @@ def make_inputs(host: Host, plan: Plan) -> dict[str, Any]:
         "host": host.model_dump(mode="json", exclude={"inputs", "services", "disk"}),
         "plan": plan.model_dump(
             mode="json",
-            include={"environment", "syndicate", "domain", "timezone", "acme_directory", "networks"},
+            include={
+                **dict.fromkeys(("environment", "syndicate", "domain", "timezone", "acme_directory", "networks"), True),
+                "policy": {"night", "spread"},
+            },
         ),
         "hosts": [[other.name, other.role, str(other.address)] for other in plan.hosts],
     }

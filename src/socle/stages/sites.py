@@ -11,10 +11,12 @@ from itertools import chain
 from typing import Any
 
 from socle.errors import PartlyDone, SocleError
+from socle.model.plan import Site
 from socle.remote import Remote, connected
 from socle.sites.desired import Desired, make_desired
 from socle.sites.difference import Seen, SiteDifference, make_associations, make_difference, parse_seen
 from socle.sites.exchange import Payload, run_apply, run_read
+from socle.sites.waiting import hold, load_held
 from socle.ssh import load_addresses
 from socle.stages.base import Change, Context, StageName
 
@@ -46,7 +48,7 @@ class SitesStage:
             return []
         with connected(context.workspace, list(desired), context.talk) as state:
             differences = load_differences(context, state, desired, list(desired))
-            run = _Run(context, state, find_waiting(context))
+            run = _Run(context, state, find_waiting(context), load_held(context, differences))
             for wave in make_waves(context, differences):
                 run.wave(wave)
         if run.errors:
@@ -57,8 +59,16 @@ class SitesStage:
 def load_desired(context: Context) -> Desired:
     """What should exist on each host, but for those that failed."""
     plan = context.plan
-    desired = make_desired(plan, context.catalogue, {site.name: context.secrets.site(site) for site in plan.sites})
+    secrets = {site.name: {**context.secrets.site(site), **_load_repository(context, site)} for site in plan.sites}
+    desired = make_desired(plan, context.catalogue, secrets)
     return {host: wanted for host, wanted in desired.items() if host not in context.failed}
+
+
+def _load_repository(context: Context, site: Site) -> dict[str, str]:
+    """What a site is saved with, as secrets of it; none when it has no repository."""
+    if context.plan.repository(site.association) is None:
+        return {}
+    return {f"repository_{name}": value for name, value in context.secrets.repository(site.association).items()}
 
 
 def find_waiting(context: Context) -> set[str]:
@@ -115,15 +125,21 @@ def make_batches(sites: Sequence[SiteDifference]) -> list[tuple[SiteDifference, 
 class _Run:
     """The waves of one run: what was done, and which sites failed so far."""
 
-    def __init__(self, context: Context, state: Remote, waiting: Iterable[str] = ()) -> None:
+    def __init__(
+        self, context: Context, state: Remote, waiting: Iterable[str] = (), held: Mapping[str, str] | None = None
+    ) -> None:
         self._context, self._state = context, state
+        self._held = held or {}
         self._failed = set(waiting)
         self.done: list[Change] = []
         self.errors: list[str] = []
 
     def wave(self, wave: Differences) -> None:
         """Apply to several hosts at once. A site that failed before is left as it is."""
-        todo = {host: tuple(site for site in sites if site.site not in self._failed) for host, sites in wave.items()}
+        todo = {
+            host: tuple(hold(site) if site.site in self._held else site for site in sites if self._is_due(site))
+            for host, sites in wave.items()
+        }
         left = {host: make_batches(sites) for host, sites in todo.items() if sites}
         while left:
             batch = {host: batches.pop(0) for host, batches in left.items()}
@@ -139,12 +155,18 @@ class _Run:
                     self._context.talk.say(f"  {host}: {len(todo[host]) - rest} of {len(todo[host])} sites")
             left = {host: batches for host, batches in left.items() if batches}
 
+    def _is_due(self, site: SiteDifference) -> bool:
+        return site.site not in self._failed
+
     def _note(self, host: str, site: SiteDifference, answer: Mapping[str, Any] | SocleError) -> None:
         error = str(answer) if isinstance(answer, SocleError) else answer["errors"].get(site.site)
         if error:
             self._failed.add(site.site)
             self.errors.append(f"{site.site} on {host}: {error}")
             return
+        if why := self._held.get(site.site):
+            self._failed.add(site.site)
+            self.errors.append(f"{site.site} on {host}: {why}")
         self.done.extend(site.changes)
         for change in site.changes:
             self._context.talk.detail(f"  {host}: {change.action} {change.kind} {change.name}")
