@@ -40,6 +40,8 @@ def render_unit(plan: Plan, host: str) -> str:
 def deploy(host: Host, plan: Plan, workspace: Workspace) -> None:
     """The server with its certificate, and no account yet."""
     apt.packages(name="The vault's server", packages=list(SERVICE.packages), no_recommends=True)
+    # Debian's own unit serves one folder to everyone who has an account.
+    systemd.service(name="No common server", service="restic-rest-server.service", running=False, enabled=False)
     account = files.put(
         name="The vault's user",
         src=StringIO(f'u {USER} - "Vault of backups" {REPOSITORIES}\n'),
