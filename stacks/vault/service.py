@@ -23,6 +23,6 @@ SERVICE = Service(
     ),
     units=("restic-rest-server.service", "socle-vault.service"),
     users=("socle-vault",),
-    flows=(Flow(ports=(PORT,), source="saved"),),
+    flows=(Flow(ports=(PORT,), source="saved"), Flow(ports=(PORT,), source="controller")),
     memory=ByteSize(384 * 1024**2),
 )

@@ -23,7 +23,7 @@ VAULT = Service(
     purpose="Keeps.",
     kind=Kind.HOST,
     role="vault",
-    flows=(Flow(ports=(8443,), source="saved"),),
+    flows=(Flow(ports=(8443,), source="saved"), Flow(ports=(8443,), source="controller")),
 )
 BACKUP = Service(name="backup", title="Sauvegarde", purpose="Saves.", kind=Kind.HOST, role="web")
 TWO = {"a": make_request_text(name="A"), "b": make_request_text(name="B", services={"page": {"quota": "128MiB"}})}
@@ -119,6 +119,7 @@ def test_vaults_let_in_the_hosts_that_save_and_no_other() -> None:
     plan = make_plan(make_saved())
     (flow,) = plan.host("vault1").inputs
     assert flow.sources == (f"{plan.host('web1').address}/32",)
+    assert plan.host("vault1").forwards == (8443,)
     assert [nic.network for nic in plan.host("vault1").nics] == ["inner"]
     assert [nic.network for nic in plan.host("edge1").nics] == ["public", "inner"]
 

@@ -52,6 +52,8 @@ class Host(Model):
     address: IPv4Address
     """Where the controller reaches it."""
     inputs: tuple[Input, ...]
+    forwards: tuple[int, ...] = ()
+    """TCP ports of its own address that the controller reaches through ssh."""
     services: tuple[str, ...]
     """In the order in which they are installed."""
 

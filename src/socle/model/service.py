@@ -20,8 +20,12 @@ class Kind(StrEnum):
     LAB = "lab"
 
 
+CONTROLLER = "controller"
+
+
 class Flow(Model):
-    """Who may reach a port of the service. `source` is a role, `anyone`, or `saved`: hosts with sites to save."""
+    """Who may reach a port of the service. `source` is a role; or `anyone`; or `saved`, hosts with sites to save; or
+    `controller`, which comes through ssh, so that the firewall opens nothing for it."""
 
     protocol: Literal["tcp", "udp"] = "tcp"
     ports: tuple[int, ...]

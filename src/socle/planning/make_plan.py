@@ -12,7 +12,7 @@ from socle.model.allocation import NetworkAllocation, SiteAllocation
 from socle.model.names import make_data_name, make_database_name
 from socle.model.plan import Host, Input, Network, Nic, Orphan, Plan, Record, Repository, Site, Volume
 from socle.model.request import Request
-from socle.model.service import Kind, Service, SiteOptions
+from socle.model.service import CONTROLLER, Kind, Service, SiteOptions
 from socle.planning.capacity import find_shortages
 from socle.planning.repositories import is_saved, make_repositories, make_repository_allocations
 from socle.planning.rules import find_problems, find_refusals, make_domain
@@ -154,6 +154,7 @@ def _make_host(inputs: Inputs, name: str, networks: tuple[Network, ...]) -> Host
         nics=nics,
         address=next(nic.ipv4.ip for nic in nics if nic.network == _MANAGEMENT_NETWORK),
         inputs=tuple(_make_inputs(inputs, services, by_name[_MANAGEMENT_NETWORK])),
+        forwards=tuple(_find_forwards(inputs, services)),
         services=services,
     )
 
@@ -188,12 +189,21 @@ def _find_services(inputs: Inputs, host: str, role: str) -> Iterator[str]:
 def _make_inputs(inputs: Inputs, services: tuple[str, ...], network: Network) -> Iterator[Input]:
     for name in services:
         for flow in inputs.catalogue[name].service.flows:
+            if flow.source == CONTROLLER:
+                continue
             yield Input(
                 protocol=flow.protocol,
                 ports=flow.ports,
                 sources=tuple(_find_sources(inputs, flow.source, network)),
                 comment=f"{flow.source} to {name}",
             )
+
+
+def _find_forwards(inputs: Inputs, services: tuple[str, ...]) -> Iterator[int]:
+    for name in services:
+        for flow in inputs.catalogue[name].service.flows:
+            if flow.source == CONTROLLER:
+                yield from flow.ports
 
 
 def _find_sources(inputs: Inputs, source: str, network: Network) -> Iterator[str]:

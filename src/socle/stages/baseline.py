@@ -72,6 +72,7 @@ def make_variables(host: Host, plan: Plan, platform: Platform, public_key: str) 
             {"name": operator.name, "ssh_keys": list(operator.ssh_keys)} for operator in platform.operators
         ],
         "sshd_penalty_exempt": [f"{management.ipv4.ip}/32"],
+        "sshd_forwards": [f"{host.address}:{port}" for port in host.forwards],
         "firewall_management_sources": [f"{management.ipv4.ip}/32"],
         "firewall_inputs": [entry.model_dump(mode="json") for entry in host.inputs],
         "monitoring_listen": str(host.address),
