@@ -190,16 +190,11 @@ class Report:
         """Take in a line: JSON, or whatever it says. A name that is not UTF-8 is none of its troubles."""
         text = line.decode(errors="surrogateescape").strip()
         self.no_room = self.no_room or bool(_NO_ROOM.search(text) and "retry" in text)
-        try:
-            data = json.loads(text)
-            kind, item = data.get("message_type"), data.get("item")
-        except (ValueError, AttributeError):
-            kind, item, data = "", "", {}
-        if kind == "error" and item:
-            self._note(str(item), str(data.get("error", {}).get("message", "")))
-        message = data.get("message") or data.get("error", {}).get("message") or text
+        item, message = parse_line(text)
+        if item:
+            self._note(item, message)
         if message:
-            self._lines.add(os.fsencode(str(message)))
+            self._lines.add(os.fsencode(message))
 
     def _note(self, item: str, message: str) -> None:
         """What is gone when restic comes to it was removed as it should be; all else it could not read."""
@@ -218,6 +213,17 @@ class Report:
         if "does not exist, skipping" in text or (code == 3 and not (self.unread.count or self.vanished.count)):
             outcome.unread.add(last_lines(text, 1))
         return outcome
+
+
+def parse_line(text: str) -> tuple[str, str]:
+    """What a line is about, if it is the error of a file; and what it says."""
+    try:
+        data = json.loads(text)
+        if data.get("message_type") == "error":
+            return str(data.get("item") or ""), str(data["error"]["message"])
+        return "", str(data["message"])
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return "", text
 
 
 def find_snapshot(output: bytes) -> str:
