@@ -62,7 +62,8 @@ class StubHost:
         monkeypatch.setattr(self.program, "CONFIGURATION", home / "etc")
         monkeypatch.setattr(self.program, "METRICS", home / "metrics/socle-backup.prom")
         monkeypatch.setattr(vault, "CACHE", home / "cache")
-        monkeypatch.setattr(vault, "can_confine", lambda: False)
+        for module in (self.program, vault):
+            monkeypatch.setattr(module, "can_confine", lambda: False)
         monkeypatch.setenv("PATH", f"{self.bin}:/usr/bin:/bin")
         (home / "metrics").mkdir()
         (home / "etc").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ database = load_part("database")
 Failed = load_part("programs").Failed
 
 
-def read(text: bytes) -> object:
+def read(text: bytes) -> Any:
     check = database.DumpCheck()
     assert b"".join(check.read(text.splitlines(keepends=True))) == text, "what is saved is what was dumped"
     return check
