@@ -68,6 +68,7 @@ def test_names_and_values_may_hold_anything() -> None:
         (_ODD.replace(b"-- Dump completed\n", b""), "cut"),
         (_ODD + b"mariadb-dump: Error 2013: Lost connection\n", "cut"),
         (_ODD[:-5], "cut"),
+        (b"INSERT INTO `wp_posts` VALUES (1);\n-- Dump completed\n", "lacks 1 of its tables: wp_posts"),
         (b"-- Dump completed\n", "lacks 1 of its tables: wp_posts"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -208,16 +207,13 @@ def test_a_full_vault_is_named_without_waiting_for_restic(host: StubHost) -> Non
     assert "no room left" in host.result()["reason"]
 
 
-def test_a_full_disk_during_the_dump_is_named(host: StubHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    database = load_part("database")
-
-    class Full:
-        def read(self, _stream: Any) -> Any:
-            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
-
-    monkeypatch.setattr(database, "DumpCheck", Full)
+@pytest.mark.parametrize("rows", [1, 100_000])
+def test_a_full_disk_during_the_dump_is_named(host: StubHost, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Met as it is written, or only at the end."""
+    host.write_database({"wp_posts": rows})
+    monkeypatch.setattr(load_part("database"), "create", lambda _path: open("/dev/full", "wb"))
     assert host.run() == 3
-    assert "this host's disk was full" in host.result()["reason"]
+    assert "this host's disk was full during the dump of wp_a" in host.result()["reason"]
     assert host.left() == []
 
 

@@ -125,9 +125,10 @@ class DumpCheck:
     def _note(self, statement: re.Match[bytes]) -> str:
         """The table whose rows may follow; nothing for a view or a sequence."""
         name = statement["name"][1:-1].replace(b"``", b"`").decode(errors="surrogateescape")
-        self.created.add(name)
-        if not (statement["insert"] or statement["table"]):
-            return ""
+        if not statement["insert"]:
+            self.created.add(name)
+            if not statement["table"]:
+                return ""
         self.rows[name] = self.rows.get(name, 0) + bool(statement["insert"])
         return name
 
@@ -150,11 +151,15 @@ def run_dump(database: str, facts: Facts, path: Path) -> dict[str, object]:
     try:
         with (
             started(make_dump(database), timeout=DUMP_SECONDS, stdout=subprocess.PIPE, stderr=errors) as run,
-            open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=1 << 20) as target,
+            create(path) as target,
         ):
             assert run.process.stdout  # noqa: S101 (it is a pipe, as asked)
-            digest = _run_copy(check.read(run.process.stdout), target, database)
+            digest = _run_copy(check.read(run.process.stdout), target)
         said = last_lines(os.pread(errors, 1 << 16, 0))
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise Failed(f"this host's disk was full during the dump of {database} ({error.strerror})") from None
     finally:
         os.close(errors)
     if run.process.returncode:
@@ -169,16 +174,15 @@ def run_dump(database: str, facts: Facts, path: Path) -> dict[str, object]:
     return {"name": database, "bytes": check.size, "sha256": digest, "tables": dict(sorted(check.rows.items()))}
 
 
-def _run_copy(lines: Iterable[bytes], target: BinaryIO, database: str) -> str:
+def create(path: Path) -> BinaryIO:
+    """A new file that nobody else may read, open for writing."""
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=1 << 20)
+
+
+def _run_copy(lines: Iterable[bytes], target: BinaryIO) -> str:
     """Write what comes; its SHA-256."""
     digest = hashlib.sha256()
-    try:
-        for line in lines:
-            digest.update(line)
-            target.write(line)
-        target.flush()
-    except OSError as error:
-        if error.errno in FULL:
-            raise Failed(f"this host's disk was full during the dump of {database} ({error.strerror})") from None
-        raise
+    for line in lines:
+        digest.update(line)
+        target.write(line)
     return digest.hexdigest()
