@@ -32,7 +32,7 @@ SOCLE = [sys.executable, "-m", "socle"]
 UP_SECONDS = 1500
 START_SECONDS = 90
 SNAPSHOT = "built"
-_SHARED = ("stacks", "roles", "playbooks")
+_SHARED = ("stacks", "roles", "playbooks", "backups")
 
 
 @dataclass(frozen=True)
