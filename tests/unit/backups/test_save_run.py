@@ -211,7 +211,7 @@ def test_a_full_vault_is_named_without_waiting_for_restic(host: StubHost) -> Non
 def test_a_full_disk_during_the_dump_is_named(host: StubHost, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """Met as it is written, or only at the end."""
     host.write_database({"wp_posts": rows})
-    monkeypatch.setattr(load_part("database"), "create", lambda _path: Path("/dev/full").open("wb"))
+    monkeypatch.setattr(load_part("database"), "create", lambda _path: Path("/dev/full").open("wb"))  # noqa: SIM115 - the program closes it
     assert host.run() == 3
     assert "this host's disk was full during the dump of wp_a" in host.result()["reason"]
     assert host.left() == []
