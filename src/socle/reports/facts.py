@@ -1,0 +1,154 @@
+"""From what was read to facts in French, promise by promise. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from socle.model.plan import Plan
+from socle.reports.french import WIDE, render_count
+from socle.reports.model import BackupRow, Detail, Fact
+from socle.reports.promises import CHECKS, OFFICIALS, REQUESTS, SYSADMINS
+from socle.reports.sources import Audit, Backups, Finding, FindingStatus, Run, Verdict
+
+_PLACES = {"controller": "machine d’administration", "outside": "vu de l’extérieur"}
+_ORDER: tuple[FindingStatus, ...] = ("failed", "not_checked", "passed")
+_VERDICTS: dict[Verdict, tuple[FindingStatus, str, str]] = {
+    "failed": (
+        "failed",
+        "La dernière sauvegarde a échoué",
+        "Lire le motif de l’échec, y remédier, puis relancer la sauvegarde",
+    ),
+    "partial": (
+        "failed",
+        "La dernière sauvegarde est incomplète",
+        "Lire ce qui manque, y remédier, puis relancer la sauvegarde",
+    ),
+    "late": ("failed", "La dernière bonne sauvegarde est trop ancienne", "Chercher pourquoi la sauvegarde n’a pas eu lieu"),
+    "unknown": (
+        "not_checked",
+        "On ne sait pas si le site est sauvegardé",
+        "Rétablir l’accès au serveur de sauvegardes, puis relire les verdicts",
+    ),
+    "complete": ("passed", "La dernière sauvegarde est complète", ""),
+}
+
+
+def make_audit_facts(audit: Audit | None) -> Iterator[tuple[str, Fact]]:
+    """A fact per check and status, with the key of its promise (`other` when none is known)."""
+    found: dict[tuple[str, FindingStatus], list[Finding]] = {}
+    for finding in audit.findings if audit else ():
+        found.setdefault((finding.kind, finding.status), []).append(finding)
+    for (check, status), findings in sorted(found.items(), key=lambda one: (_ORDER.index(one[0][1]), one[0][0])):
+        promise, fact = make_check_fact(check, status, findings)
+        yield promise, fact.model_copy(update={"time": audit.time if audit else None})
+
+
+def make_check_fact(check: str, status: FindingStatus, findings: Iterable[Finding]) -> tuple[str, Fact]:
+    """What a check found, in French; in its own words when its French is not known."""
+    details = tuple(Detail(place=make_place(one), evidence=one.evidence, remedy=one.remedy) for one in findings)
+    known = CHECKS.get(check)
+    if known is None:
+        ask = "Lire le constat dans l’annexe technique, et y remédier" if status == "failed" else ""
+        text = f"Vérification «{WIDE}{check}{WIDE}»"
+        return "other", Fact(check=check, status=status, text=text, ask=ask, who=SYSADMINS, details=details)
+    text = known.failed if status == "failed" else known.passed
+    ask = known.ask if status == "failed" else ""
+    return known.promise, Fact(check=check, status=status, text=text, ask=ask, who=known.who, details=details)
+
+
+def make_place(finding: Finding) -> str:
+    """Where a finding is, as people say it: the thing and its host, or the host alone."""
+    host = _PLACES.get(finding.host, finding.host)
+    return f"{finding.thing} ({host})" if finding.thing and host else finding.thing or host
+
+
+def make_backup_rows(plan: Plan, backups: Backups | None) -> tuple[BackupRow, ...]:
+    """A row per site to save, in the plan's order; a site without verdict is unknown, never good."""
+    known = {one.site: one for one in backups.sites} if backups else {}
+    names = {site.association: site.association_name for site in plan.sites}
+    wanted = [site.name for site in plan.sites] + [site for site in known if site not in {s.name for s in plan.sites}]
+    owners = {site.name: site.association for site in plan.sites}
+    rows = []
+    for site in wanted:
+        one = known.get(site)
+        owner = one.association if one else owners[site]
+        rows.append(
+            BackupRow(
+                association=names.get(owner, owner),
+                site=site,
+                verdict=one.verdict if one else "unknown",
+                time=one.time if one else None,
+                size=one.size if one else None,
+                reason=one.reason if one else "no verdict was read",
+            )
+        )
+    return tuple(rows)
+
+
+def make_backup_facts(rows: Iterable[BackupRow], backups: Backups | None) -> Iterator[Fact]:
+    """A fact per verdict."""
+    for verdict, (status, text, ask) in _VERDICTS.items():
+        sites = [row for row in rows if row.verdict == verdict]
+        if sites:
+            details = tuple(Detail(place=row.site, evidence=row.reason) for row in sites)
+            time = backups.time if backups else None
+            yield Fact(
+                check=f"backups.{verdict}", status=status, text=text, ask=ask, who=SYSADMINS, time=time, details=details
+            )
+
+
+def make_restore_facts(runs: Iterable[Run]) -> Iterator[Fact]:
+    """The last restore or drill that ended well, and any later one that did not."""
+    tried = [run for run in runs if run.command.split(" ")[0] in ("restore", "drill")]
+    good = next((run for run in tried if run.result == "done"), None)
+    if good is None:
+        yield Fact(
+            check="journal.restore",
+            status="not_checked",
+            text="Aucune restauration réussie n’est inscrite au journal",
+            ask="Essayer une restauration à l’écart, et en garder la trace",
+            who=SYSADMINS,
+        )
+    else:
+        text = "Une restauration a été menée à bien"
+        yield Fact(check="journal.restore", status="passed", text=text, time=good.time, details=(_make_detail(good),))
+    if tried and tried[0] is not good and tried[0].result.startswith("failed"):
+        yield Fact(
+            check="journal.restore",
+            status="failed",
+            text="La dernière restauration a échoué",
+            ask="Lire le motif de l’échec, y remédier, et recommencer",
+            who=SYSADMINS,
+            time=tried[0].time,
+            details=(_make_detail(tried[0]),),
+        )
+
+
+def make_erasure_facts(plan: Plan, runs: Iterable[Run]) -> Iterator[Fact]:
+    """Sites whose data wait for a decision, and the last erasure that was made."""
+    if plan.orphans:
+        details = tuple(Detail(place=one.name, evidence=f"orphan of {one.association}") for one in plan.orphans)
+        text = f"{render_count(len(plan.orphans), 'site arrêté', 'sites arrêtés')} dont les données sont conservées"
+        ask = "Décider de ce que deviennent ces données : remettre le site en service, ou le retirer"
+        yield Fact(check="plan.orphans", status="pending", text=text, ask=ask, who=OFFICIALS, details=details)
+    erased = next((run for run in runs if run.command.split(" ")[0] == "retire" and run.result == "done"), None)
+    if erased is None:
+        text = "Aucun retrait n’a encore eu lieu : l’effacement n’a pas été éprouvé ici"
+        yield Fact(check="journal.retire", status="not_checked", text=text)
+    else:
+        text = "Un site a été retiré, et ses données effacées"
+        yield Fact(check="journal.retire", status="passed", text=text, time=erased.time, details=(_make_detail(erased),))
+
+
+def make_waiting_facts(plan: Plan) -> Iterator[Fact]:
+    """Requests that wait for a person."""
+    if plan.waiting:
+        details = tuple(Detail(place=name, evidence="valid, not accepted yet") for name in plan.waiting)
+        count = render_count(len(plan.waiting), "demande attend", "demandes attendent")
+        ask = "Accepter chaque demande, ou la retirer"
+        text = f"{count} une réponse"
+        yield Fact(check="plan.waiting", status="pending", text=text, ask=ask, who=REQUESTS, details=details)
+
+
+def _make_detail(run: Run) -> Detail:
+    return Detail(place="", evidence=" ".join(filter(None, (run.command, run.result))))
