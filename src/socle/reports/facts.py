@@ -8,7 +8,7 @@ from socle.model.plan import Plan
 from socle.reports.french import WIDE, render_count
 from socle.reports.model import BackupRow, Detail, Fact
 from socle.reports.promises import CHECKS, OFFICIALS, REQUESTS, SYSADMINS
-from socle.reports.sources import Audit, Backups, Finding, FindingStatus, Run, Verdict
+from socle.reports.sources import Audit, Backup, Backups, Finding, FindingStatus, Run, Verdict
 
 _PLACES = {"controller": "machine d’administration", "outside": "vu de l’extérieur"}
 _ORDER: tuple[FindingStatus, ...] = ("failed", "not_checked", "passed")
@@ -23,7 +23,11 @@ _VERDICTS: dict[Verdict, tuple[FindingStatus, str, str]] = {
         "La dernière sauvegarde est incomplète",
         "Lire ce qui manque, y remédier, puis relancer la sauvegarde",
     ),
-    "late": ("failed", "La dernière bonne sauvegarde est trop ancienne", "Chercher pourquoi la sauvegarde n’a pas eu lieu"),
+    "late": (
+        "failed",
+        "La dernière sauvegarde est trop ancienne",
+        "Chercher pourquoi la sauvegarde n’a pas eu lieu",
+    ),
     "unknown": (
         "not_checked",
         "On ne sait pas si le site est sauvegardé",
@@ -33,10 +37,13 @@ _VERDICTS: dict[Verdict, tuple[FindingStatus, str, str]] = {
 }
 
 
-def make_audit_facts(audit: Audit | None) -> Iterator[tuple[str, Fact]]:
-    """A fact per check and status, with the key of its promise (`other` when none is known)."""
+def make_audit_facts(audit: Audit | None, verdicts: bool) -> Iterator[tuple[str, Fact]]:
+    """A fact per check and status, with the key of its promise (`other` when none is known). What the audit says
+    of backups is left out when their verdicts themselves are there (`verdicts`)."""
     found: dict[tuple[str, FindingStatus], list[Finding]] = {}
     for finding in audit.findings if audit else ():
+        if finding.kind == "backup" and verdicts:
+            continue
         found.setdefault((finding.kind, finding.status), []).append(finding)
     for (check, status), findings in sorted(found.items(), key=lambda one: (_ORDER.index(one[0][1]), one[0][0])):
         promise, fact = make_check_fact(check, status, findings)
@@ -51,7 +58,11 @@ def make_check_fact(check: str, status: FindingStatus, findings: Iterable[Findin
         ask = "Lire le constat dans l’annexe technique, et y remédier" if status == "failed" else ""
         text = f"Vérification «{WIDE}{check}{WIDE}»"
         return "other", Fact(check=check, status=status, text=text, ask=ask, who=SYSADMINS, details=details)
-    text = known.failed if status == "failed" else known.passed
+    text = {
+        "passed": known.passed,
+        "failed": known.failed,
+        "not_checked": f"«{WIDE}{known.passed}{WIDE}»" + (f" : {known.why}" if known.why else ""),
+    }[status]
     ask = known.ask if status == "failed" else ""
     return known.promise, Fact(check=check, status=status, text=text, ask=ask, who=known.who, details=details)
 
@@ -63,26 +74,28 @@ def make_place(finding: Finding) -> str:
 
 
 def make_backup_rows(plan: Plan, backups: Backups | None) -> tuple[BackupRow, ...]:
-    """A row per site to save, in the plan's order; a site without verdict is unknown, never good."""
+    """A row per site to save, then what else was judged; a site without verdict is unknown, never good."""
     known = {one.site: one for one in backups.sites} if backups else {}
     names = {site.association: site.association_name for site in plan.sites}
-    wanted = [site.name for site in plan.sites] + [site for site in known if site not in {s.name for s in plan.sites}]
-    owners = {site.name: site.association for site in plan.sites}
-    rows = []
-    for site in wanted:
-        one = known.get(site)
-        owner = one.association if one else owners[site]
-        rows.append(
-            BackupRow(
-                association=names.get(owner, owner),
-                site=site,
-                verdict=one.verdict if one else "unknown",
-                time=one.time if one else None,
-                size=one.size if one else None,
-                reason=one.reason if one else "no verdict was read",
-            )
-        )
-    return tuple(rows)
+    expected = [(one.association, site) for one in plan.repositories for site in one.sites]
+    if not plan.repositories:
+        expected = [(site.association, site.name) for site in plan.sites]
+    others = [(one.association, site) for site, one in known.items() if site not in {site for _, site in expected}]
+    return tuple(_make_row(names.get(owner, owner), site, known.get(site)) for owner, site in (*expected, *others))
+
+
+def _make_row(association: str, site: str, one: Backup | None) -> BackupRow:
+    if one is None:
+        reason = "no verdict was read"
+        return BackupRow(association=association, site=site, verdict="unknown", time=None, size=None, reason=reason)
+    return BackupRow(
+        association=association,
+        site=site,
+        verdict=one.verdict,
+        time=one.time,
+        size=one.size if one.time else None,
+        reason=one.reason,
+    )
 
 
 def make_backup_facts(rows: Iterable[BackupRow], backups: Backups | None) -> Iterator[Fact]:
@@ -124,9 +137,10 @@ def make_restore_facts(runs: Iterable[Run]) -> Iterator[Fact]:
         )
 
 
-def make_erasure_facts(plan: Plan, runs: Iterable[Run]) -> Iterator[Fact]:
-    """Sites whose data wait for a decision, and the last erasure that was made."""
-    if plan.orphans:
+def make_erasure_facts(plan: Plan, audit: Audit | None, runs: Iterable[Run]) -> Iterator[Fact]:
+    """Sites whose data wait for a decision, unless the audit says it, and the last erasure that was made."""
+    told = any(one.kind == "orphans" and one.status == "failed" for one in (audit.findings if audit else ()))
+    if plan.orphans and not told:
         details = tuple(Detail(place=one.name, evidence=f"orphan of {one.association}") for one in plan.orphans)
         text = f"{render_count(len(plan.orphans), 'site arrêté', 'sites arrêtés')} dont les données sont conservées"
         ask = "Décider de ce que deviennent ces données : remettre le site en service, ou le retirer"
@@ -137,7 +151,9 @@ def make_erasure_facts(plan: Plan, runs: Iterable[Run]) -> Iterator[Fact]:
         yield Fact(check="journal.retire", status="not_checked", text=text)
     else:
         text = "Un site a été retiré, et ses données effacées"
-        yield Fact(check="journal.retire", status="passed", text=text, time=erased.time, details=(_make_detail(erased),))
+        yield Fact(
+            check="journal.retire", status="passed", text=text, time=erased.time, details=(_make_detail(erased),)
+        )
 
 
 def make_waiting_facts(plan: Plan) -> Iterator[Fact]:

@@ -29,7 +29,7 @@ _RUNS_SHOWN = 15
 def make_report(plan: Plan, sources: Sources, now: datetime) -> Report:
     """The report. What is missing is not checked, what is old is said to be old: neither is ever good."""
     rows = made.make_backup_rows(plan, sources.backups)
-    facts = _gather(plan, sources, list(made.make_backup_facts(rows, sources.backups)))
+    facts = _gather(plan, sources, made.make_backup_facts(rows, sources.backups))
     promises = tuple(_make_kept(promise, facts.get(promise.key, []), now) for promise in (*PROMISES, OTHER))
     shown = tuple(promise for promise in promises if promise.key != OTHER.key or promise.facts)
     actions = (*_make_source_actions(sources, now), *_make_actions(shown))
@@ -72,13 +72,13 @@ def make_state(facts: Iterable[Fact], now: datetime, fresh: timedelta) -> tuple[
     return (State.PARTLY if any(fact.status == "not_checked" for fact in found) else State.PROVEN), proven
 
 
-def _gather(plan: Plan, sources: Sources, backups: list[Fact]) -> dict[str, list[Fact]]:
+def _gather(plan: Plan, sources: Sources, backups: Iterable[Fact]) -> dict[str, list[Fact]]:
     """Facts by the key of their promise."""
-    facts: dict[str, list[Fact]] = {"backups": backups}
-    for key, fact in made.make_audit_facts(sources.audit):
+    facts: dict[str, list[Fact]] = {"backups": list(backups)}
+    for key, fact in made.make_audit_facts(sources.audit, verdicts=sources.backups is not None):
         facts.setdefault(key, []).append(fact)
     facts.setdefault("restores", []).extend(made.make_restore_facts(sources.runs))
-    facts.setdefault("erasure", []).extend(made.make_erasure_facts(plan, sources.runs))
+    facts.setdefault("erasure", []).extend(made.make_erasure_facts(plan, sources.audit, sources.runs))
     facts.setdefault("declared", []).extend(made.make_waiting_facts(plan))
     return facts
 
@@ -131,9 +131,7 @@ def _make_actions(promises: Iterable[Kept]) -> Iterator[Action]:
     for promise in promises:
         for fact in promise.facts:
             if fact.ask:
-                yield Action(
-                    ask=fact.ask, who=fact.who, because=fact.text, promise=promise.title, details=fact.details
-                )
+                yield Action(ask=fact.ask, who=fact.who, because=fact.text, promise=promise.title, details=fact.details)
 
 
 def _make_site_row(site: Site) -> SiteRow:

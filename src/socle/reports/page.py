@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from socle.reports import french
@@ -59,7 +59,6 @@ _COMMANDS = {
 def render_page(report: Report) -> str:
     """The page. Every text that comes from data is escaped; the same report gives the same bytes."""
     environment = Environment(
-        loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -72,9 +71,11 @@ def render_page(report: Report) -> str:
         age=partial(french.render_age, now=report.time),
         size=french.render_bytes,
         count=french.render_count,
+        fine=french.fine,
     )
     css = Markup((_HERE / "page.css").read_text(encoding="utf-8"))  # noqa: S704 our own file
-    page = environment.get_template("page.html.j2").render(
+    source = french.fine((_HERE / "page.html.j2").read_text(encoding="utf-8"))
+    page = environment.from_string(source).render(
         report=report,
         promised=len(PROMISES),
         states=STATES,

@@ -34,13 +34,15 @@ class Promise:
 
 @dataclass(frozen=True)
 class Check:
-    """What a check of the audit says in French: when it passed, when it failed, what is then to do and by whom."""
+    """What a check of the audit says in French: when it passed, when it failed, what is then to do and by whom.
+    `why`: why it may be left out, for a check on the committed list of those that cannot be made everywhere."""
 
     promise: str
     passed: str
     failed: str
     ask: str
     who: str = SYSADMINS
+    why: str = ""
 
 
 PROMISES = (
@@ -61,7 +63,7 @@ PROMISES = (
         "isolation",
         "Chaque association est chez elle",
         "Aucun site ne peut lire, modifier ou arrêter celui d’une autre association, même s’il est piraté.",
-        "Depuis l’intérieur de chaque site, on essaie d’atteindre ce qui appartient aux autres : tout doit être refusé.",
+        "Depuis l’intérieur de chaque site, on essaie d’atteindre ce qui est aux autres : tout doit être refusé.",
     ),
     Promise(
         "backups",
@@ -110,7 +112,7 @@ PROMISES = (
     Promise(
         "keys",
         "Les clés ne se perdent pas",
-        "Les mots de passe et les clés sont conservés chiffrés, et une clé de secours gardée au coffre peut les relire.",
+        "Les mots de passe sont conservés chiffrés, et une clé de secours, gardée au coffre, peut les relire.",
         "La liste des clés qui peuvent relire les secrets est consultée.",
     ),
     Promise(
@@ -128,7 +130,214 @@ OTHER = Promise(
     "Chacune est décrite, en anglais, dans l’annexe technique.",
 )
 
-CHECKS: dict[str, Check] = {}
+CHECKS: dict[str, Check] = {
+    "page": Check(
+        "answers",
+        "Chaque site répond à un visiteur",
+        "Un site ne répond pas comme il le devrait",
+        "Chercher ce qui ne répond pas, et rétablir le site",
+    ),
+    "redirects": Check(
+        "answers",
+        "Les autres adresses d’un site mènent à son adresse principale",
+        "Une autre adresse d’un site n’y mène pas",
+        "Rétablir la redirection",
+    ),
+    "dns": Check(
+        "answers",
+        "Chaque adresse mène à nos serveurs",
+        "Une adresse ne mène pas à nos serveurs",
+        "Corriger l’adresse dans l’annuaire des noms (DNS), ou le demander à qui la détient",
+        f"{SYSADMINS}, ou l’association si elle détient l’adresse",
+    ),
+    "running": Check(
+        "answers",
+        "Les programmes nécessaires fonctionnent",
+        "Un programme nécessaire ne fonctionne pas",
+        "Chercher pourquoi il s’est arrêté, et le remettre en marche",
+    ),
+    "failed-units": Check(
+        "answers",
+        "Aucun programme n’est en panne",
+        "Un programme est en panne",
+        "Chercher la cause de la panne, et y remédier",
+    ),
+    "certificate": Check(
+        "certificates",
+        "Le certificat de chaque adresse est valable et vient d’une autorité reconnue",
+        "Le certificat d’une adresse ne convainc pas un visiteur",
+        "Chercher pourquoi il n’est pas renouvelé, et y remédier avant sa fin",
+    ),
+    "isolation": Check(
+        "isolation",
+        "Depuis l’intérieur d’un site, rien de ce qui est aux autres ne peut être atteint",
+        "Depuis l’intérieur d’un site, quelque chose qui est aux autres a pu être atteint",
+        "Arrêter ce site jusqu’à ce que la cause soit connue, puis fermer l’accès",
+    ),
+    "unknown-name": Check(
+        "isolation",
+        "Une adresse inconnue ne mène au site de personne",
+        "Une adresse inconnue mène au site d’une association",
+        "Rétablir le refus des adresses inconnues",
+    ),
+    "backup": Check(
+        "backups",
+        "La dernière sauvegarde de chaque site est complète",
+        "La dernière sauvegarde d’un site n’est pas complète",
+        "Lire le motif, y remédier, puis relancer la sauvegarde",
+        why="cette version ne fait pas encore de sauvegardes",
+    ),
+    "updates": Check(
+        "updates",
+        "Aucune correction de sécurité ne manque",
+        "Une correction de sécurité manque",
+        "Installer les corrections, et chercher pourquoi elles ne l’ont pas été d’elles-mêmes",
+        why="sans listes récentes des logiciels, personne ne sait quelles corrections manquent",
+    ),
+    "update-runs": Check(
+        "updates",
+        "Les corrections s’installent d’elles-mêmes",
+        "Les corrections ne s’installent plus d’elles-mêmes",
+        "Remettre en marche l’installation automatique",
+    ),
+    "reboot": Check(
+        "updates",
+        "Aucun redémarrage n’est attendu pour qu’une correction prenne effet",
+        "Un serveur doit être redémarré pour qu’une correction prenne effet",
+        "Redémarrer le serveur à une heure calme",
+    ),
+    "accounts": Check(
+        "closed",
+        "Les seuls comptes qui existent sont ceux qui sont déclarés",
+        "Un compte existe sans être déclaré",
+        "Regarder ce que ce compte a fait, puis le supprimer",
+    ),
+    "keys": Check(
+        "closed",
+        "Seules les clés déclarées ouvrent les serveurs",
+        "Une clé ouvre un serveur sans être déclarée",
+        "Retirer la clé, et chercher qui l’a ajoutée",
+    ),
+    "sshd": Check(
+        "closed",
+        "L’accès à distance est réglé comme il le doit",
+        "L’accès à distance n’est pas réglé comme il le doit",
+        "Rétablir le réglage, et chercher qui l’a changé",
+    ),
+    "ports": Check(
+        "closed",
+        "Aucun programme n’attend de connexion sans être déclaré",
+        "Un programme attend des connexions sans être déclaré",
+        "Arrêter ce programme, et chercher d’où il vient",
+    ),
+    "ports-outside": Check(
+        "closed",
+        "De l’extérieur, on n’atteint que ce qui est ouvert à tous",
+        "De l’extérieur, on atteint ce qui ne devrait pas l’être",
+        "Fermer l’accès",
+    ),
+    "firewall": Check(
+        "closed",
+        "Le filtre du réseau est celui qui est déclaré",
+        "Le filtre du réseau n’est pas celui qui est déclaré",
+        "Rétablir le filtre, et chercher qui l’a changé",
+    ),
+    "mounted": Check(
+        "limits",
+        "L’espace de chaque site est à sa place",
+        "L’espace d’un site n’est pas à sa place",
+        "Remettre l’espace à sa place",
+    ),
+    "quota": Check(
+        "limits",
+        "La place accordée à chacun ne peut pas être dépassée",
+        "La place accordée peut être dépassée",
+        "Rétablir la limite",
+        why="le noyau qui impose les limites est celui d’une autre machine, où cela se vérifie",
+    ),
+    "space": Check(
+        "limits",
+        "Il reste de la place dans l’espace de chaque site",
+        "L’espace d’un site est presque plein",
+        "Accorder plus de place, ou aider l’association à retirer ce qui ne sert plus",
+        f"{REQUESTS}, avec l’association",
+    ),
+    "disk": Check(
+        "limits",
+        "Il reste de la place sur le disque de chaque serveur",
+        "Le disque d’un serveur est presque plein",
+        "Retirer ce qui ne sert plus, ou agrandir le disque",
+    ),
+    "drift": Check(
+        "declared",
+        "Rien ne s’écarte de ce qui est déclaré",
+        "Quelque chose s’écarte de ce qui est déclaré",
+        "Lire l’écart, puis le corriger ou le déclarer",
+    ),
+    "overrides": Check(
+        "declared",
+        "Aucun réglage n’a été ajouté à la main",
+        "Un réglage a été ajouté à la main",
+        "Lire ce réglage, puis le retirer ou le déclarer",
+    ),
+    "files": Check(
+        "declared",
+        "Les fichiers de réglage sont ceux qui ont été installés",
+        "Un fichier de réglage a été modifié",
+        "Rétablir le fichier, et chercher qui l’a modifié",
+    ),
+    "packages": Check(
+        "declared",
+        "Les logiciels installés sont intacts",
+        "Un logiciel installé a été modifié",
+        "Réinstaller ce logiciel, et chercher qui l’a modifié",
+    ),
+    "installed": Check(
+        "declared",
+        "Les logiciels déclarés sont installés",
+        "Un logiciel déclaré n’est pas installé",
+        "L’installer",
+    ),
+    "clock": Check(
+        "watch",
+        "Chaque serveur est à l’heure",
+        "Un serveur n’est pas à l’heure",
+        "Remettre le serveur à l’heure",
+        why="un serveur d’essai partage l’heure de la machine qui le porte, qui est vérifiée par ailleurs",
+    ),
+    "journal": Check(
+        "watch",
+        "Chaque serveur garde la trace de ce qui s’y passe",
+        "Un serveur ne garde plus la trace de ce qui s’y passe",
+        "Rétablir l’enregistrement",
+    ),
+    "metrics": Check(
+        "watch",
+        "Chaque serveur donne ses mesures à la surveillance",
+        "Un serveur ne donne plus ses mesures à la surveillance",
+        "Rétablir les mesures",
+    ),
+    "secrets": Check(
+        "keys",
+        "Les secrets ne sont lisibles que par qui doit les lire",
+        "Un secret est lisible par d’autres",
+        "Fermer l’accès, et changer le secret",
+    ),
+    "escrow": Check(
+        "keys",
+        "Une clé de secours peut relire les secrets",
+        "Aucune clé de secours ne peut relire les secrets",
+        "Faire une clé de secours, et la mettre au coffre",
+        why="une plateforme d’essai n’a pas de coffre",
+    ),
+    "orphans": Check(
+        "erasure",
+        "Aucun site arrêté n’attend de décision",
+        "Les données d’un site arrêté attendent une décision",
+        "Décider de ce que deviennent ces données : remettre le site en service, ou le retirer",
+        OFFICIALS,
+    ),
+}
 """By the kind of a check: the part of its name before the colon."""
 
 GLOSSARY = (
@@ -146,6 +355,10 @@ GLOSSARY = (
         "Clé de secours",
         "Clé gardée au coffre, hors des serveurs. Elle permet de relire les secrets et les sauvegardes si tout le "
         "reste est perdu.",
+    ),
+    (
+        "DNS (annuaire des noms)",
+        "Ce qui dit, pour chaque adresse, à quel serveur elle mène. Qui détient une adresse en règle l’annuaire.",
     ),
     ("Convention", "Accord, validé par les élus, entre le syndicat et une association : durée, préavis, délais."),
     (
@@ -172,7 +385,3 @@ GLOSSARY = (
         "Site dont la demande a disparu. Il ne répond plus ; ses données sont conservées jusqu’à une décision.",
     ),
 )
-
-
-CHECKS.update(isolation=Check("isolation", "Aucun site n’atteint ce qui appartient aux autres", "Un site atteint ce qui appartient à un autre", "Fermer l’accès, puis refaire l’audit"),
- page=Check("answers","Chaque site répond","Un site ne répond pas","Rétablir le site"))

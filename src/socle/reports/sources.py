@@ -60,7 +60,7 @@ class Backup(Model):
     site: str
     verdict: Verdict
     time: datetime | None
-    """Of the newest good snapshot; None when there is none."""
+    """When the newest snapshot arrived on the vault; None when there is none."""
     size: int | None
     """Bytes; None when nobody could tell."""
     reason: str
