@@ -19,8 +19,10 @@ from socle.reports.sources import Sources, load_sources
 from socle.reports.status import Missed, Observed, Shown, Unknown
 from socle.stages.base import Context
 
-SECONDS = 1.0
+SECONDS = 0.8
 """For a lab. A platform of many sites gets more: see `make_limit`."""
+_SLACK = 0.4
+"""What is asked within a source has its own limit; its source waits this much longer, to lose none of it."""
 _PER_SECOND = 100
 """Certificates and volumes that are read in a second, at least."""
 _ALL = "edge"
@@ -43,8 +45,7 @@ def load_observed(context: Context, verbs: Collection[str]) -> Observed:
         "secrets": context.secrets.has_escrow,
         "schedule": partial(load_missed, context, verbs),
     }
-    # What is asked within a source has its own limit; its source waits a little longer for it.
-    found: dict[str, Any] = dict(run_parallel(jobs, limit + SECONDS / 4))
+    found: dict[str, Any] = dict(run_parallel(jobs, limit + _SLACK))
     unknown = [Unknown(source=name, reason=_explain(value)) for name, value in found.items() if _is_lost(value)]
     known = {name: None if _is_lost(value) else value for name, value in found.items()}
     certificates, volumes = known[_ALL], known["incus volumes"]
