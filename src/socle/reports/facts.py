@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from socle.model.plan import Plan
 from socle.reports.french import WIDE, render_count
 from socle.reports.model import BackupRow, Detail, Fact
-from socle.reports.promises import CHECKS, OFFICIALS, REQUESTS, SYSADMINS
+from socle.reports.promises import OFFICIALS, REQUESTS, SYSADMINS, Check
 from socle.reports.sources import Audit, Backup, Backups, Finding, FindingStatus, Run, Verdict
 
 _PLACES = {"controller": "machine d’administration", "outside": "vu de l’extérieur"}
@@ -37,7 +37,7 @@ _VERDICTS: dict[Verdict, tuple[FindingStatus, str, str]] = {
 }
 
 
-def make_audit_facts(audit: Audit | None, verdicts: bool) -> Iterator[tuple[str, Fact]]:
+def make_audit_facts(audit: Audit | None, checks: Mapping[str, Check], verdicts: bool) -> Iterator[tuple[str, Fact]]:
     """A fact per check and status, with the key of its promise (`other` when none is known). What the audit says
     of backups is left out when their verdicts themselves are there (`verdicts`)."""
     found: dict[tuple[str, FindingStatus], list[Finding]] = {}
@@ -46,14 +46,16 @@ def make_audit_facts(audit: Audit | None, verdicts: bool) -> Iterator[tuple[str,
             continue
         found.setdefault((finding.kind, finding.status), []).append(finding)
     for (check, status), findings in sorted(found.items(), key=lambda one: (_ORDER.index(one[0][1]), one[0][0])):
-        promise, fact = make_check_fact(check, status, findings)
+        promise, fact = make_check_fact(check, status, findings, checks)
         yield promise, fact.model_copy(update={"time": audit.time if audit else None})
 
 
-def make_check_fact(check: str, status: FindingStatus, findings: Iterable[Finding]) -> tuple[str, Fact]:
+def make_check_fact(
+    check: str, status: FindingStatus, findings: Iterable[Finding], checks: Mapping[str, Check]
+) -> tuple[str, Fact]:
     """What a check found, in French; in its own words when its French is not known."""
     details = tuple(Detail(place=make_place(one), evidence=one.evidence, remedy=one.remedy) for one in findings)
-    known = CHECKS.get(check)
+    known = checks.get(check)
     if known is None:
         ask = "Lire le constat dans l’annexe technique, et y remédier" if status == "failed" else ""
         text = f"Vérification «{WIDE}{check}{WIDE}»"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from socle.model.domains import render_domain
@@ -13,11 +13,13 @@ from socle.reports.model import Action, Fact, Kept, Provenance, Report, SiteRow,
 from socle.reports.promises import (
     AUDIT_FRESH,
     BACKUPS_FRESH,
+    CHECKS,
     KEPT_FRESH,
     OTHER,
     PROMISES,
     RESTORE_FRESH,
     SYSADMINS,
+    Check,
     Promise,
 )
 from socle.reports.sources import Sources
@@ -26,10 +28,13 @@ _FRESH = {"backups": BACKUPS_FRESH, "restores": RESTORE_FRESH, "erasure": KEPT_F
 _RUNS_SHOWN = 15
 
 
-def make_report(plan: Plan, sources: Sources, now: datetime) -> Report:
-    """The report. What is missing is not checked, what is old is said to be old: neither is ever good."""
+def make_report(plan: Plan, sources: Sources, now: datetime, checks: Mapping[str, Check] = CHECKS) -> Report:
+    """The report. What is missing is not checked, what is old is said to be old: neither is ever good.
+
+    `checks`: the French of each kind of check.
+    """
     rows = made.make_backup_rows(plan, sources.backups)
-    facts = _gather(plan, sources, made.make_backup_facts(rows, sources.backups))
+    facts = _gather(plan, sources, checks, made.make_backup_facts(rows, sources.backups))
     promises = tuple(_make_kept(promise, facts.get(promise.key, []), now) for promise in (*PROMISES, OTHER))
     shown = tuple(promise for promise in promises if promise.key != OTHER.key or promise.facts)
     actions = (*_make_source_actions(sources, now), *_make_actions(shown))
@@ -72,10 +77,12 @@ def make_state(facts: Iterable[Fact], now: datetime, fresh: timedelta) -> tuple[
     return (State.PARTLY if any(fact.status == "not_checked" for fact in found) else State.PROVEN), proven
 
 
-def _gather(plan: Plan, sources: Sources, backups: Iterable[Fact]) -> dict[str, list[Fact]]:
+def _gather(
+    plan: Plan, sources: Sources, checks: Mapping[str, Check], backups: Iterable[Fact]
+) -> dict[str, list[Fact]]:
     """Facts by the key of their promise."""
     facts: dict[str, list[Fact]] = {"backups": list(backups)}
-    for key, fact in made.make_audit_facts(sources.audit, verdicts=sources.backups is not None):
+    for key, fact in made.make_audit_facts(sources.audit, checks, verdicts=sources.backups is not None):
         facts.setdefault(key, []).append(fact)
     facts.setdefault("restores", []).extend(made.make_restore_facts(sources.runs))
     facts.setdefault("erasure", []).extend(made.make_erasure_facts(plan, sources.audit, sources.runs))

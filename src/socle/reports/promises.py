@@ -1,12 +1,21 @@
 """What is promised, and which check of the audit proves it: the French of the report, all in one place.
 
-A check that is not here is not lost: it is shown among « Autres vérifications », and a test says so.
+What a service's own audit checks is in `stacks/<service>/promises.yml`, in the same terms: adding a service edits
+nothing here. A check that is in neither is not lost: it is shown among « Autres vérifications ».
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from socle.load.yaml_source import load_model
+from socle.model.base import Model
 
 SYSADMINS = "les administrateurs des systèmes"
 REQUESTS = "le service qui suit les demandes"
@@ -32,26 +41,49 @@ class Promise:
     how: str
 
 
-@dataclass(frozen=True)
-class Check:
-    """What a check of the audit says in French: when it passed, when it failed, what is then to do and by whom.
-    `why`: why it may be left out, for a check on the committed list of those that cannot be made everywhere."""
+Key = Literal[
+    "answers",
+    "certificates",
+    "isolation",
+    "backups",
+    "restores",
+    "updates",
+    "closed",
+    "limits",
+    "declared",
+    "watch",
+    "keys",
+    "erasure",
+]
+"""The promises, by name."""
 
-    promise: str
-    passed: str
-    failed: str
-    ask: str
+
+class Check(Model):
+    """What a check of the audit says in French, each a sentence without its full stop."""
+
+    promise: Key
+    passed: str = Field(min_length=1)
+    failed: str = Field(min_length=1)
+    ask: str = Field(min_length=1)
+    """What is to do when it failed."""
     who: str = SYSADMINS
+    """Who does it."""
     why: str = ""
+    """Why it may be left out, for a check on the committed list of those that cannot be made everywhere."""
+
+
+class Checks(Model):
+    """stacks/<service>/promises.yml."""
+
+    checks: dict[str, Check] = Field(min_length=1)
 
 
 PROMISES = (
     Promise(
         "answers",
         "Les sites répondent",
-        "Chaque site répond à ses visiteurs, à son adresse, et ce qui y est publié peut être relu.",
-        "Une page est demandée depuis l’extérieur, comme le ferait un visiteur ; une page d’essai est publiée, "
-        "relue, puis retirée.",
+        "Chaque site répond à ses visiteurs, à son adresse.",
+        "La page d’accueil de chaque site est demandée de l’extérieur et lue, comme le ferait un visiteur.",
     ),
     Promise(
         "certificates",
@@ -95,7 +127,7 @@ PROMISES = (
         "limits",
         "Chacun a sa place, sans prendre celle des autres",
         "Chaque site dispose de la place qui lui a été accordée, et ne peut pas prendre celle des autres.",
-        "Les limites sont relues là où elles s’appliquent, et par leur effet.",
+        "Les limites sont relues là où elles s’imposent, et la place qui reste est mesurée.",
     ),
     Promise(
         "declared",
@@ -105,9 +137,9 @@ PROMISES = (
     ),
     Promise(
         "watch",
-        "Ce qui doit se faire chaque jour se fait",
-        "Les contrôles et les sauvegardes se font à l’heure, sans qu’il faille y penser ; un oubli est signalé.",
-        "Les exécutions prévues sont comparées à celles qui ont eu lieu.",
+        "Les serveurs sont surveillés",
+        "Chaque serveur est à l’heure, garde la trace de ce qui s’y passe, et donne ses mesures.",
+        "L’heure, les traces et les mesures de chaque serveur sont relues.",
     ),
     Promise(
         "keys",
@@ -132,213 +164,231 @@ OTHER = Promise(
 
 CHECKS: dict[str, Check] = {
     "page": Check(
-        "answers",
-        "Chaque site répond à un visiteur",
-        "Un site ne répond pas comme il le devrait",
-        "Chercher ce qui ne répond pas, et rétablir le site",
+        promise="answers",
+        passed="Chaque site répond à un visiteur",
+        failed="Un site ne répond pas comme il le devrait",
+        ask="Chercher ce qui ne répond pas, et rétablir le site",
     ),
     "redirects": Check(
-        "answers",
-        "Les autres adresses d’un site mènent à son adresse principale",
-        "Une autre adresse d’un site n’y mène pas",
-        "Rétablir la redirection",
+        promise="answers",
+        passed="Les autres adresses d’un site mènent à son adresse principale",
+        failed="Une autre adresse d’un site n’y mène pas",
+        ask="Rétablir la redirection",
     ),
     "dns": Check(
-        "answers",
-        "Chaque adresse mène à nos serveurs",
-        "Une adresse ne mène pas à nos serveurs",
-        "Corriger l’adresse dans l’annuaire des noms (DNS), ou le demander à qui la détient",
-        f"{SYSADMINS}, ou l’association si elle détient l’adresse",
+        promise="answers",
+        passed="Chaque adresse mène à nos serveurs",
+        failed="Une adresse ne mène pas à nos serveurs",
+        ask="Corriger l’adresse dans l’annuaire des noms (DNS), ou le demander à qui la détient",
+        who=f"{SYSADMINS}, ou l’association si elle détient l’adresse",
     ),
     "running": Check(
-        "answers",
-        "Les programmes nécessaires fonctionnent",
-        "Un programme nécessaire ne fonctionne pas",
-        "Chercher pourquoi il s’est arrêté, et le remettre en marche",
+        promise="answers",
+        passed="Les programmes nécessaires fonctionnent",
+        failed="Un programme nécessaire ne fonctionne pas",
+        ask="Chercher pourquoi il s’est arrêté, et le remettre en marche",
     ),
     "failed-units": Check(
-        "answers",
-        "Aucun programme n’est en panne",
-        "Un programme est en panne",
-        "Chercher la cause de la panne, et y remédier",
+        promise="answers",
+        passed="Aucun programme n’est en panne",
+        failed="Un programme est en panne",
+        ask="Chercher la cause de la panne, et y remédier",
     ),
     "certificate": Check(
-        "certificates",
-        "Le certificat de chaque adresse est valable et vient d’une autorité reconnue",
-        "Le certificat d’une adresse ne convainc pas un visiteur",
-        "Chercher pourquoi il n’est pas renouvelé, et y remédier avant sa fin",
+        promise="certificates",
+        passed="Le certificat de chaque adresse est valable et vient d’une autorité reconnue",
+        failed="Le certificat d’une adresse ne convainc pas un visiteur",
+        ask="Chercher pourquoi il n’est pas renouvelé, et y remédier avant sa fin",
     ),
     "isolation": Check(
-        "isolation",
-        "Depuis l’intérieur d’un site, rien de ce qui est aux autres ne peut être atteint",
-        "Depuis l’intérieur d’un site, quelque chose qui est aux autres a pu être atteint",
-        "Arrêter ce site jusqu’à ce que la cause soit connue, puis fermer l’accès",
+        promise="isolation",
+        passed="Depuis l’intérieur d’un site, rien de ce qui est aux autres ne peut être atteint",
+        failed="Depuis l’intérieur d’un site, quelque chose qui est aux autres a pu être atteint",
+        ask="Arrêter ce site jusqu’à ce que la cause soit connue, puis fermer l’accès",
     ),
     "unknown-name": Check(
-        "isolation",
-        "Une adresse inconnue ne mène au site de personne",
-        "Une adresse inconnue mène au site d’une association",
-        "Rétablir le refus des adresses inconnues",
+        promise="isolation",
+        passed="Une adresse inconnue ne mène au site de personne",
+        failed="Une adresse inconnue mène au site d’une association",
+        ask="Rétablir le refus des adresses inconnues",
     ),
     "backup": Check(
-        "backups",
-        "La dernière sauvegarde de chaque site est complète",
-        "La dernière sauvegarde d’un site n’est pas complète",
-        "Lire le motif, y remédier, puis relancer la sauvegarde",
+        promise="backups",
+        passed="La dernière sauvegarde de chaque site est complète",
+        failed="La dernière sauvegarde d’un site n’est pas complète",
+        ask="Lire le motif, y remédier, puis relancer la sauvegarde",
         why="cette version ne fait pas encore de sauvegardes",
     ),
     "updates": Check(
-        "updates",
-        "Aucune correction de sécurité ne manque",
-        "Une correction de sécurité manque",
-        "Installer les corrections, et chercher pourquoi elles ne l’ont pas été d’elles-mêmes",
+        promise="updates",
+        passed="Aucune correction de sécurité ne manque",
+        failed="Une correction de sécurité manque",
+        ask="Installer les corrections, et chercher pourquoi elles ne l’ont pas été d’elles-mêmes",
         why="sans listes récentes des logiciels, personne ne sait quelles corrections manquent",
     ),
     "update-runs": Check(
-        "updates",
-        "Les corrections s’installent d’elles-mêmes",
-        "Les corrections ne s’installent plus d’elles-mêmes",
-        "Remettre en marche l’installation automatique",
+        promise="updates",
+        passed="Les corrections s’installent d’elles-mêmes",
+        failed="Les corrections ne s’installent plus d’elles-mêmes",
+        ask="Remettre en marche l’installation automatique",
     ),
     "reboot": Check(
-        "updates",
-        "Aucun redémarrage n’est attendu pour qu’une correction prenne effet",
-        "Un serveur doit être redémarré pour qu’une correction prenne effet",
-        "Redémarrer le serveur à une heure calme",
+        promise="updates",
+        passed="Aucun redémarrage n’est attendu pour qu’une correction prenne effet",
+        failed="Un serveur doit être redémarré pour qu’une correction prenne effet",
+        ask="Redémarrer le serveur à une heure calme",
     ),
     "accounts": Check(
-        "closed",
-        "Les seuls comptes qui existent sont ceux qui sont déclarés",
-        "Un compte existe sans être déclaré",
-        "Regarder ce que ce compte a fait, puis le supprimer",
+        promise="closed",
+        passed="Les seuls comptes qui existent sont ceux qui sont déclarés",
+        failed="Un compte existe sans être déclaré",
+        ask="Regarder ce que ce compte a fait, puis le supprimer",
     ),
     "keys": Check(
-        "closed",
-        "Seules les clés déclarées ouvrent les serveurs",
-        "Une clé ouvre un serveur sans être déclarée",
-        "Retirer la clé, et chercher qui l’a ajoutée",
+        promise="closed",
+        passed="Seules les clés déclarées ouvrent les serveurs",
+        failed="Une clé ouvre un serveur sans être déclarée",
+        ask="Retirer la clé, et chercher qui l’a ajoutée",
     ),
     "sshd": Check(
-        "closed",
-        "L’accès à distance est réglé comme il le doit",
-        "L’accès à distance n’est pas réglé comme il le doit",
-        "Rétablir le réglage, et chercher qui l’a changé",
+        promise="closed",
+        passed="L’accès à distance est réglé comme il le doit",
+        failed="L’accès à distance n’est pas réglé comme il le doit",
+        ask="Rétablir le réglage, et chercher qui l’a changé",
     ),
     "ports": Check(
-        "closed",
-        "Aucun programme n’attend de connexion sans être déclaré",
-        "Un programme attend des connexions sans être déclaré",
-        "Arrêter ce programme, et chercher d’où il vient",
+        promise="closed",
+        passed="Aucun programme n’attend de connexion sans être déclaré",
+        failed="Un programme attend des connexions sans être déclaré",
+        ask="Arrêter ce programme, et chercher d’où il vient",
     ),
     "ports-outside": Check(
-        "closed",
-        "De l’extérieur, on n’atteint que ce qui est ouvert à tous",
-        "De l’extérieur, on atteint ce qui ne devrait pas l’être",
-        "Fermer l’accès",
+        promise="closed",
+        passed="De l’extérieur, on n’atteint que ce qui est ouvert à tous",
+        failed="De l’extérieur, on atteint ce qui ne devrait pas l’être",
+        ask="Fermer l’accès",
     ),
     "firewall": Check(
-        "closed",
-        "Le filtre du réseau est celui qui est déclaré",
-        "Le filtre du réseau n’est pas celui qui est déclaré",
-        "Rétablir le filtre, et chercher qui l’a changé",
+        promise="closed",
+        passed="Le filtre du réseau est celui qui est déclaré",
+        failed="Le filtre du réseau n’est pas celui qui est déclaré",
+        ask="Rétablir le filtre, et chercher qui l’a changé",
     ),
     "mounted": Check(
-        "limits",
-        "L’espace de chaque site est à sa place",
-        "L’espace d’un site n’est pas à sa place",
-        "Remettre l’espace à sa place",
+        promise="limits",
+        passed="L’espace de chaque site est à sa place",
+        failed="L’espace d’un site n’est pas à sa place",
+        ask="Remettre l’espace à sa place",
     ),
     "quota": Check(
-        "limits",
-        "La place accordée à chacun ne peut pas être dépassée",
-        "La place accordée peut être dépassée",
-        "Rétablir la limite",
+        promise="limits",
+        passed="La place accordée à chacun ne peut pas être dépassée",
+        failed="La place accordée peut être dépassée",
+        ask="Rétablir la limite",
         why="le noyau qui impose les limites est celui d’une autre machine, où cela se vérifie",
     ),
     "space": Check(
-        "limits",
-        "Il reste de la place dans l’espace de chaque site",
-        "L’espace d’un site est presque plein",
-        "Accorder plus de place, ou aider l’association à retirer ce qui ne sert plus",
-        f"{REQUESTS}, avec l’association",
+        promise="limits",
+        passed="Il reste de la place dans l’espace de chaque site",
+        failed="L’espace d’un site est presque plein",
+        ask="Accorder plus de place, ou aider l’association à retirer ce qui ne sert plus",
+        who=f"{REQUESTS}, avec l’association",
     ),
     "disk": Check(
-        "limits",
-        "Il reste de la place sur le disque de chaque serveur",
-        "Le disque d’un serveur est presque plein",
-        "Retirer ce qui ne sert plus, ou agrandir le disque",
+        promise="limits",
+        passed="Il reste de la place sur le disque de chaque serveur",
+        failed="Le disque d’un serveur est presque plein",
+        ask="Retirer ce qui ne sert plus, ou agrandir le disque",
     ),
     "drift": Check(
-        "declared",
-        "Rien ne s’écarte de ce qui est déclaré",
-        "Quelque chose s’écarte de ce qui est déclaré",
-        "Lire l’écart, puis le corriger ou le déclarer",
+        promise="declared",
+        passed="Rien ne s’écarte de ce qui est déclaré",
+        failed="Quelque chose s’écarte de ce qui est déclaré",
+        ask="Lire l’écart, puis le corriger ou le déclarer",
     ),
     "overrides": Check(
-        "declared",
-        "Aucun réglage n’a été ajouté à la main",
-        "Un réglage a été ajouté à la main",
-        "Lire ce réglage, puis le retirer ou le déclarer",
+        promise="declared",
+        passed="Aucun réglage n’a été ajouté à la main",
+        failed="Un réglage a été ajouté à la main",
+        ask="Lire ce réglage, puis le retirer ou le déclarer",
     ),
     "files": Check(
-        "declared",
-        "Les fichiers de réglage sont ceux qui ont été installés",
-        "Un fichier de réglage a été modifié",
-        "Rétablir le fichier, et chercher qui l’a modifié",
+        promise="declared",
+        passed="Les fichiers de réglage sont ceux qui ont été installés",
+        failed="Un fichier de réglage a été modifié",
+        ask="Rétablir le fichier, et chercher qui l’a modifié",
     ),
     "packages": Check(
-        "declared",
-        "Les logiciels installés sont intacts",
-        "Un logiciel installé a été modifié",
-        "Réinstaller ce logiciel, et chercher qui l’a modifié",
+        promise="declared",
+        passed="Les logiciels installés sont intacts",
+        failed="Un logiciel installé a été modifié",
+        ask="Réinstaller ce logiciel, et chercher qui l’a modifié",
     ),
     "installed": Check(
-        "declared",
-        "Les logiciels déclarés sont installés",
-        "Un logiciel déclaré n’est pas installé",
-        "L’installer",
+        promise="declared",
+        passed="Les logiciels déclarés sont installés",
+        failed="Un logiciel déclaré n’est pas installé",
+        ask="L’installer",
     ),
     "clock": Check(
-        "watch",
-        "Chaque serveur est à l’heure",
-        "Un serveur n’est pas à l’heure",
-        "Remettre le serveur à l’heure",
+        promise="watch",
+        passed="Chaque serveur est à l’heure",
+        failed="Un serveur n’est pas à l’heure",
+        ask="Remettre le serveur à l’heure",
         why="un serveur d’essai partage l’heure de la machine qui le porte, qui est vérifiée par ailleurs",
     ),
     "journal": Check(
-        "watch",
-        "Chaque serveur garde la trace de ce qui s’y passe",
-        "Un serveur ne garde plus la trace de ce qui s’y passe",
-        "Rétablir l’enregistrement",
+        promise="watch",
+        passed="Chaque serveur garde la trace de ce qui s’y passe",
+        failed="Un serveur ne garde plus la trace de ce qui s’y passe",
+        ask="Rétablir l’enregistrement",
     ),
     "metrics": Check(
-        "watch",
-        "Chaque serveur donne ses mesures à la surveillance",
-        "Un serveur ne donne plus ses mesures à la surveillance",
-        "Rétablir les mesures",
+        promise="watch",
+        passed="Chaque serveur donne ses mesures à la surveillance",
+        failed="Un serveur ne donne plus ses mesures à la surveillance",
+        ask="Rétablir les mesures",
     ),
     "secrets": Check(
-        "keys",
-        "Les secrets ne sont lisibles que par qui doit les lire",
-        "Un secret est lisible par d’autres",
-        "Fermer l’accès, et changer le secret",
+        promise="keys",
+        passed="Les secrets ne sont lisibles que par qui doit les lire",
+        failed="Un secret est lisible par d’autres",
+        ask="Fermer l’accès, et changer le secret",
     ),
     "escrow": Check(
-        "keys",
-        "Une clé de secours peut relire les secrets",
-        "Aucune clé de secours ne peut relire les secrets",
-        "Faire une clé de secours, et la mettre au coffre",
+        promise="keys",
+        passed="Une clé de secours peut relire les secrets",
+        failed="Aucune clé de secours ne peut relire les secrets",
+        ask="Faire une clé de secours, et la mettre au coffre",
         why="une plateforme d’essai n’a pas de coffre",
     ),
+    "schedule": Check(
+        promise="watch",
+        passed="Ce qui doit se faire à heure fixe a été fait",
+        failed="Quelque chose qui doit se faire à heure fixe n’a pas été fait",
+        ask="Chercher pourquoi, puis le faire",
+    ),
     "orphans": Check(
-        "erasure",
-        "Aucun site arrêté n’attend de décision",
-        "Les données d’un site arrêté attendent une décision",
-        "Décider de ce que deviennent ces données : remettre le site en service, ou le retirer",
-        OFFICIALS,
+        promise="erasure",
+        passed="Aucun site arrêté n’attend de décision",
+        failed="Les données d’un site arrêté attendent une décision",
+        ask="Décider de ce que deviennent ces données : remettre le site en service, ou le retirer",
+        who=OFFICIALS,
     ),
 }
 """By the kind of a check: the part of its name before the colon."""
+
+
+def load_checks(stacks: Path) -> Mapping[str, Check]:
+    """The French of all checks: those of every platform, and those of the services under `stacks`.
+
+    Raises InvalidInput.
+    """
+    found = dict(CHECKS)
+    for path in sorted(stacks.glob("*/promises.yml")):
+        found |= load_model(Checks, path, f"stacks/{path.parent.name}/promises.yml").checks
+    return found
+
 
 GLOSSARY = (
     (

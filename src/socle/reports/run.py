@@ -14,6 +14,7 @@ from socle.reports.make_report import make_report
 from socle.reports.model import Report
 from socle.reports.page import render_page
 from socle.reports.pdf import render_pdf
+from socle.reports.promises import load_checks
 from socle.reports.sources import load_sources
 
 
@@ -29,7 +30,7 @@ class Made:
 
 def run_report(workspace: Workspace, plan: Plan, folder: Path, now: datetime) -> Made:
     """Write the page and its PDF into `folder`, named after the time; the files are their owner's alone."""
-    report = make_report(plan, load_sources(workspace), now)
+    report = make_report(plan, load_sources(workspace), now, load_checks(workspace.stacks))
     page = render_page(report)
     html = folder / f"audit-{now:%Y-%m-%dT%H%M%SZ}.html"
     run_write(html, page.encode())
