@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import idna
+
+from socle.model.domains import render_domain
 from socle.model.plan import Plan
 from socle.reports.french import WIDE, render_count
 from socle.reports.model import BackupRow, Detail, Fact
@@ -54,7 +57,9 @@ def make_check_fact(
     check: str, status: FindingStatus, findings: Iterable[Finding], checks: Mapping[str, Check]
 ) -> tuple[str, Fact]:
     """What a check found, in French; in its own words when its French is not known."""
-    details = tuple(Detail(place=make_place(one), evidence=one.evidence, remedy=one.remedy) for one in findings)
+    details = tuple(
+        Detail(place=make_place(one), evidence=one.evidence, remedy=one.remedy, thing=one.thing) for one in findings
+    )
     known = checks.get(check)
     if known is None:
         ask = "Lire le constat dans l’annexe technique, et y remédier" if status == "failed" else ""
@@ -72,7 +77,16 @@ def make_check_fact(
 def make_place(finding: Finding) -> str:
     """Where a finding is, as people say it: the thing and its host, or the host alone."""
     host = _PLACES.get(finding.host, finding.host)
-    return f"{finding.thing} ({host})" if finding.thing and host else finding.thing or host
+    thing = _show_name(finding.thing)
+    return f"{thing} ({host})" if thing and host else thing or host
+
+
+def _show_name(text: str) -> str:
+    """Domains as people write them; anything else as it is."""
+    try:
+        return render_domain(text) if "xn--" in text else text
+    except idna.IDNAError:
+        return text
 
 
 def make_backup_rows(plan: Plan, backups: Backups | None) -> tuple[BackupRow, ...]:
@@ -105,7 +119,7 @@ def make_backup_facts(rows: Iterable[BackupRow], backups: Backups | None) -> Ite
     for verdict, (status, text, ask) in _VERDICTS.items():
         sites = [row for row in rows if row.verdict == verdict]
         if sites:
-            details = tuple(Detail(place=row.site, evidence=row.reason) for row in sites)
+            details = tuple(Detail(place=row.site, evidence=row.reason, thing=row.site) for row in sites)
             time = backups.time if backups else None
             yield Fact(
                 check=f"backups.{verdict}", status=status, text=text, ask=ask, who=SYSADMINS, time=time, details=details

@@ -37,7 +37,7 @@ def make_report(plan: Plan, sources: Sources, now: datetime, checks: Mapping[str
     facts = _gather(plan, sources, checks, made.make_backup_facts(rows, sources.backups))
     promises = tuple(_make_kept(promise, facts.get(promise.key, []), now) for promise in (*PROMISES, OTHER))
     shown = tuple(promise for promise in promises if promise.key != OTHER.key or promise.facts)
-    actions = (*_make_source_actions(sources, now), *_make_actions(shown))
+    actions = (*_make_source_actions(sources, now), *_make_actions(shown, make_owners(plan)))
     return Report(
         syndicate=plan.syndicate,
         timezone=plan.timezone,
@@ -134,11 +134,24 @@ def _make_source_action(
         yield Action(ask=ask, who=SYSADMINS, because=f"{old} {render_age(time, now)}", promise="")
 
 
-def _make_actions(promises: Iterable[Kept]) -> Iterator[Action]:
+def make_owners(plan: Plan) -> dict[str, str]:
+    """The association's name of each site, and of each name that leads to one."""
+    return {name: site.association_name for site in plan.sites for name in (site.name, site.domain, *site.redirects)}
+
+
+def _make_actions(promises: Iterable[Kept], owners: Mapping[str, str]) -> Iterator[Action]:
     for promise in promises:
         for fact in promise.facts:
             if fact.ask:
-                yield Action(ask=fact.ask, who=fact.who, because=fact.text, promise=promise.title, details=fact.details)
+                concerned = {owners[one.thing]: None for one in fact.details if one.thing in owners}
+                yield Action(
+                    ask=fact.ask,
+                    who=fact.who,
+                    because=fact.text,
+                    promise=promise.title,
+                    associations=tuple(concerned),
+                    details=fact.details,
+                )
 
 
 def _make_site_row(site: Site) -> SiteRow:

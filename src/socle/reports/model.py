@@ -31,6 +31,8 @@ class Detail(Model):
     place: str
     evidence: str
     remedy: str = ""
+    thing: str = ""
+    """What was looked at there; a site's name when it is one."""
 
 
 class Fact(Model):
@@ -68,6 +70,8 @@ class Action(Model):
     because: str
     promise: str
     """Title of the promise; empty when it is about the report itself."""
+    associations: tuple[str, ...] = ()
+    """Names of those whose sites are concerned."""
     details: tuple[Detail, ...] = ()
 
 

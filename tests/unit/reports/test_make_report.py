@@ -68,6 +68,18 @@ def test_several_actions_are_counted() -> None:
     assert where == ["a (web1)", "b (web1)", "a (web1)", "pg-amis-du-lac"]
 
 
+def test_an_action_names_the_associations_concerned() -> None:
+    failed = [finding(f"certificate:{name}", "failed") for name in ("www.amis-du-lac.example", "amis-du-lac.example")]
+    audit = make_audit(
+        *failed, finding("certificate:xn--cole-du-bourg-9gb.example", "failed"), finding("disk", "failed")
+    )
+    actions = make_report(PLAN, make_sources(audit=audit), NOW).actions
+    assert [action.associations for action in actions] == [("Les Amis du Lac", "L’École <b>& Cœur</b>"), ()]
+    assert actions[0].details[-1].place == "école-du-bourg.example (web1)"
+    odd = make_report(PLAN, make_sources(audit=make_audit(finding("dns:xn--\udce9", "failed"))), NOW)
+    assert odd.actions[0].details[0].place == "xn--� (web1)"
+
+
 def test_what_was_not_checked_makes_a_promise_proven_in_part_only() -> None:
     audit = make_audit(finding("clock", "not_checked"))
     report = make_report(PLAN, make_sources(audit=audit), NOW)
