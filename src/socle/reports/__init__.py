@@ -1,0 +1,1 @@
+"""What people read: the report of the audit in French, and the status on one screen."""
