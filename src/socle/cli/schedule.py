@@ -69,8 +69,7 @@ def _register_clock(schedule: click.Group) -> None:
         difference = clock.make_difference({}, clock.load_ours(session.workspace))
         if not dry_run and (difference or session.workspace.state.is_dir()):
             with session.locked("schedule remove"), session.recorded("schedule remove"):
-                clock.run_difference(difference, ())
-                clock.run_forget(session.workspace.state)
+                clock.run_remove(session.workspace)
         _show_difference(session, None, difference)
         return Exit.DONE
 

@@ -291,6 +291,14 @@ def run_forget(state: Path) -> None:
             run_save(state, replace(record, at=""))
 
 
+def run_remove(workspace: Workspace) -> tuple[Path, ...]:
+    """Have the clock know nothing of this environment any more; what was removed."""
+    difference = make_difference({}, load_ours(workspace))
+    run_difference(difference, ())
+    run_forget(workspace.state)
+    return difference.remove
+
+
 def run_difference(difference: Difference, timers: Collection[str]) -> None:
     """Write and remove, and have systemd run all `timers`: also those that a killed run wrote and did not start.
 

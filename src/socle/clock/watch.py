@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,6 +61,28 @@ class Watch:
                 }
             )
         return rows
+
+
+def make_missed_findings(names: Iterable[str], missed: Iterable[Missed], lab: bool) -> list[dict[str, str]]:
+    """For an audit: a finding for each entry. On a machine that was never told of the schedule one finding says so,
+    failed, or not checked in a lab: its machine need not run it."""
+    late = {one.name: one for one in missed}
+    if late and not any(one.installed for one in late.values()):
+        status, remedy = "not_checked" if lab else "failed", "socle schedule install"
+        return [_make_finding("schedule", status, "the clock of this machine was never told of the schedule", remedy)]
+    findings = []
+    for name in names:
+        if one := late.get(name):
+            evidence = f"it should have run on {one.due.isoformat()}, and did not since"
+            remedy = f"socle schedule run {name}" if one.installed else "socle schedule install"
+            findings.append(_make_finding(f"schedule-{name}", "failed", evidence, remedy))
+        else:
+            findings.append(_make_finding(f"schedule-{name}", "passed", "no run was missed", ""))
+    return findings
+
+
+def _make_finding(check: str, status: str, evidence: str, remedy: str) -> dict[str, str]:
+    return {"host": "controller", "check": check, "status": status, "evidence": evidence, "remedy": remedy}
 
 
 def load_watch(workspace: Workspace, schedule: Schedule, timezone: ZoneInfo, now: datetime) -> Watch:

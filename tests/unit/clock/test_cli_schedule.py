@@ -38,6 +38,10 @@ entries:
 def place(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A control repository with a schedule, and a machine whose clock is a cron of folders of its own."""
     (root / "backups").mkdir()
+    path = root / "inventories/lab/platform.yml"
+    platform = yaml.safe_load(path.read_text())
+    del platform["alerts"]
+    path.write_text(yaml.safe_dump(platform, allow_unicode=True))
     (root / "backups/schedule.yml").write_text(SCHEDULE)
     for name in ("UNITS", "CRON"):
         folder = tmp_path / name.lower()
