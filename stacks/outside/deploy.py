@@ -23,14 +23,12 @@ MAILBOX = "/var/lib/socle-mail"
 """A Maildir: what arrived is in its folder `new`, one file a mail."""
 _AUTHORITY = "/var/lib/caddy/.local/share/caddy/pki/authorities/local"
 ROOT_CERTIFICATE = f"{_AUTHORITY}/root.crt"
-_DEVICE = "eth0"
 _CERTIFICATE_DAYS = 3650
-_SIGN = f"""
-cd /etc/mail && umask 077
-openssl req -x509 -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days {_CERTIFICATE_DAYS} \\
-  -config socle.cnf -extensions server -CA {ROOT_CERTIFICATE} -CAkey {_AUTHORITY}/root.key \\
-  -keyout socle.key -out socle.crt
-"""
+_SIGN = (
+    "umask 077 && cd /etc/mail && openssl req -x509 -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+    f"-days {_CERTIFICATE_DAYS} -config socle.cnf -extensions server -CA {ROOT_CERTIFICATE} "
+    f"-CAkey {_AUTHORITY}/root.key -keyout socle.key -out socle.crt"
+)
 _TRUSTED = "/usr/local/share/ca-certificates/socle-lab.crt"
 
 
@@ -51,7 +49,7 @@ def render_files(outside: Outside) -> Mapping[str, str]:
         "/etc/systemd/system/caddy.service.d/socle.conf": render("caddy.conf"),
         "/etc/pebble/config.json": render("pebble.json"),
         "/etc/mail/socle.cnf": render("mail-certificate.cnf", mail=MAIL, **addresses),
-        "/etc/smtpd.conf": render("smtpd.conf", mail=MAIL, device=_DEVICE),
+        "/etc/smtpd.conf": render("smtpd.conf", mail=MAIL, **addresses),
         "/etc/systemd/system/socle-short-authority.service": render("socle-short-authority.service"),
         **{
             f"/var/lib/knot/{zone}.zone": render(

@@ -144,7 +144,6 @@ def _register_alerts(schedule: click.Group) -> None:
         """
         platform = load_platform(session.workspace)
         watch = _load(session)
-        session.workspace.run_prepare()
         observed = watch.observed()
         if platform.alerts is None:
             _show_told(session, observed, (), ())
@@ -156,6 +155,7 @@ def _register_alerts(schedule: click.Group) -> None:
             alerted, _ = make_alerted(before, observed, platform.alerts, head, watch.now)
             _show_told(session, observed, alerted.outbox, (), whole=True)
             return Exit.DONE
+        session.workspace.run_prepare()
         mails, errors = _tell(session, platform, platform.alerts, observed)
         run_refresh_metrics(watch)
         _show_told(session, observed, mails, errors)
