@@ -301,6 +301,12 @@ def test_a_word_reaches_the_program_through_systemd_as_it_is(word: str) -> None:
     assert quote_setting(word) == quoted.replace("$$", "$")
 
 
+def test_what_systemd_would_expand_is_doubled() -> None:
+    assert quote_exec('/a $HOME 50% "b"\\') == '"/a $$HOME 50%% \\"b\\"\\\\"'
+    assert quote_setting("A=$HOME 50%") == '"A=$HOME 50%%"'
+    assert quote_exec("/srv/control") == "/srv/control"
+
+
 def test_values_of_cron_are_quoted_or_refused() -> None:
     assert quote_cron("/a b") == '"/a b"'
     assert quote_cron('/a "b') == "'/a \"b'"
