@@ -27,6 +27,8 @@ FOLDER = "clock"
 PATIENCE = 1800
 """Seconds during which another run of the environment is waited for."""
 _HOUR = 3600
+_TAIL = 10_000
+"""Bytes at the end of a log in which its last line is looked for."""
 Result = Literal["", "done", "failed", "refused", "timed out"]
 
 
@@ -155,7 +157,14 @@ def _run_in_turn(
         return Exit.UNEXPECTED, "failed", str(error)
     if done.returncode in (0, *entry.reported):
         return done.returncode, "done", ""
-    return done.returncode, "failed", f"it ended with exit code {done.returncode}; what it said is in {log}"
+    said = find_last_words(log.read_bytes())
+    return done.returncode, "failed", f"exit code {done.returncode}: {said} (all of it: {log})"
+
+
+def find_last_words(output: bytes) -> str:
+    """The last line that a verb said, but for the next command that it names; empty when it said nothing."""
+    lines = [line.strip() for line in output[-_TAIL:].decode(errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if line and not line.startswith("Next: ")), "")
 
 
 @contextmanager

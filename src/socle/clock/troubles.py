@@ -151,7 +151,7 @@ def make_run_troubles(entries: Iterable[Entry], records: Mapping[str, Record]) -
         yield Trouble(
             key=f"run:{entry.name}",
             kind=Kind.RUN,
-            title="dérive constatée" if drift else f"travail programmé {entry.name} en échec",
+            title="dérive constatée" if drift else f"travail programmé « {entry.name} » en échec",
             what=f"Le travail programmé « {entry.name} » (socle {verb}) s’est mal terminé : {why}.\n"
             f"Détail : {_clean(record.reason)}",
             todo=(
@@ -185,7 +185,7 @@ def make_missed_troubles(missed: Iterable[Missed]) -> Iterator[Trouble]:
         yield Trouble(
             key=f"missed:{one.name}",
             kind=Kind.MISSED,
-            title=f"travail programmé {one.name} manqué",
+            title=f"travail programmé « {one.name} » manqué",
             what=what,
             todo=(
                 "Vérifier que l’horloge de la machine (systemd ou cron) fonctionne, puis lancer ce travail."

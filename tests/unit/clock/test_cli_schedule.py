@@ -243,10 +243,10 @@ def test_a_missed_run_is_told(place: Path, server: MailServer) -> None:
     shown = json.loads(socle(place, "schedule", "show", "--json").stdout)["entries"]
     assert [row["missed"] for row in shown] == [True, False]
     assert socle(place, "schedule", "alert").returncode == 0
-    assert subjects(server) == ["Problème : travail programmé check manqué"]
+    assert subjects(server) == ["Problème : travail programmé « check » manqué"]
     assert socle(place, "schedule", "run", "check").returncode == 0
     assert socle(place, "schedule", "alert").returncode == 0
-    assert subjects(server)[1:] == ["Résolu : travail programmé check manqué"]
+    assert subjects(server)[1:] == ["Résolu : travail programmé « check » manqué"]
 
 
 def test_nobody_to_tell_is_said(place: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from socle.clock import runs
-from socle.clock.runs import Record, alone, load_record, make_command, parse_time, run_entry, run_save
+from socle.clock.runs import Record, alone, find_last_words, load_record, make_command, parse_time, run_entry, run_save
 from socle.clock.schedule import Entry
 from socle.errors import Refused
 from socle.load.workspace import Workspace
@@ -83,6 +83,7 @@ def test_how_it_ended_is_remembered_and_in_the_journal(
     assert before <= began <= ended
     assert bool(record.succeeded) == (result == "done")
     assert ("exit code" in record.reason) == (result == "failed")
+    assert ("ValueError: defect" in record.reason) == (exit_code == 1)
     started, end = load_journal(workspace.state)
     assert (started["command"], started["event"]) == ("schedule run verdicts", "started")
     assert (end["event"], end["result"], end["exit"]) == ("ended", result, exit_code)
@@ -204,6 +205,19 @@ def test_what_the_clock_was_told_survives_a_run(workspace: Workspace, monkeypatc
     play(monkeypatch, "")
     record = run(workspace)
     assert (record.since, record.at, record.verb) == (since, "daily 06:30", "backup status")
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (b"", ""),
+        (b"\n\n", ""),
+        (b"one\n  two caf\xe9 \n\nNext: socle apply\n", "two caf\ufffd"),
+        (b"x" * 20_000 + b"\nlast", "last"),
+    ],
+)
+def test_the_last_words_of_a_verb(output: bytes, expected: str) -> None:
+    assert find_last_words(output) == expected
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"name": "x"}', '{"name": "x", "since": "", "odd": 1}'])

@@ -80,11 +80,11 @@ def entry(name: str = "drift", run: str = "plan --full") -> Entry:
 @pytest.mark.parametrize(
     ("result", "exit_code", "title", "said", "command"),
     [
-        ("failed", 5, "travail programmé drift en échec", "ne répond pas", "schedule run drift"),
-        ("refused", 4, "travail programmé drift en échec", "une règle l’a refusé", "schedule run drift"),
-        ("failed", 1, "travail programmé drift en échec", "une erreur imprévue", "schedule run drift"),
-        ("failed", 137, "travail programmé drift en échec", "une erreur imprévue", "schedule run drift"),
-        ("timed out", 1, "travail programmé drift en échec", "il n’a pas fini en 6 h", "schedule run drift"),
+        ("failed", 5, "travail programmé « drift » en échec", "ne répond pas", "schedule run drift"),
+        ("refused", 4, "travail programmé « drift » en échec", "une règle l’a refusé", "schedule run drift"),
+        ("failed", 1, "travail programmé « drift » en échec", "une erreur imprévue", "schedule run drift"),
+        ("failed", 137, "travail programmé « drift » en échec", "une erreur imprévue", "schedule run drift"),
+        ("timed out", 1, "travail programmé « drift » en échec", "il n’a pas fini en 6 h", "schedule run drift"),
         ("failed", 10, "dérive constatée", "s’écarte de ce qui est déclaré", "plan --full"),
     ],
 )
