@@ -18,7 +18,17 @@ SERVICE = load_module(_FOLDER / "service.py").SERVICE
 
 ACME = f"acme.{OWN_ZONE}"
 SHORT = f"short.{OWN_ZONE}"
-ROOT_CERTIFICATE = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
+MAIL = f"mail.{OWN_ZONE}"
+MAILBOX = "/var/lib/socle-mail"
+"""A Maildir: what arrived is in its folder `new`, one file a mail."""
+_AUTHORITY = "/var/lib/caddy/.local/share/caddy/pki/authorities/local"
+ROOT_CERTIFICATE = f"{_AUTHORITY}/root.crt"
+_CERTIFICATE_DAYS = 3650
+_SIGN = (
+    "umask 077 && cd /etc/mail && openssl req -x509 -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+    f"-days {_CERTIFICATE_DAYS} -config socle.cnf -extensions server -CA {ROOT_CERTIFICATE} "
+    f"-CAkey {_AUTHORITY}/root.key -keyout socle.key -out socle.crt"
+)
 _TRUSTED = "/usr/local/share/ca-certificates/socle-lab.crt"
 
 
@@ -38,10 +48,12 @@ def render_files(outside: Outside) -> Mapping[str, str]:
         "/etc/caddy/Caddyfile": render("Caddyfile", acme=ACME, short=SHORT),
         "/etc/systemd/system/caddy.service.d/socle.conf": render("caddy.conf"),
         "/etc/pebble/config.json": render("pebble.json"),
+        "/etc/mail/socle.cnf": render("mail-certificate.cnf", mail=MAIL, **addresses),
+        "/etc/smtpd.conf": render("smtpd.conf", mail=MAIL, **addresses),
         "/etc/systemd/system/socle-short-authority.service": render("socle-short-authority.service"),
         **{
             f"/var/lib/knot/{zone}.zone": render(
-                "zone", zone=zone, own=OWN_ZONE, names=("ns", "acme", "short"), **addresses
+                "zone", zone=zone, own=OWN_ZONE, names=("ns", "acme", "mail", "short"), **addresses
             )
             for zone in zones
         },
@@ -69,6 +81,16 @@ def deploy(host: object, outside: Outside) -> None:
         name="trust the authority, as a visitor does",
         commands=[f"install -m 644 {ROOT_CERTIFICATE} {_TRUSTED} && update-ca-certificates"],
     )
+    _deploy_mail()
+
+
+def _deploy_mail() -> None:
+    """A mail server, with a certificate of the lab's authority and one mailbox for all."""
+    server.user(name="mailbox", user="mailbox", system=True, home=MAILBOX)
+    files.directory(name=MAILBOX, path=MAILBOX, user="mailbox", group="mailbox", mode="700")
+    server.shell(name="certificate of the mail server", commands=[_SIGN])
+    server.shell(name="check smtpd", commands=["smtpd -n"])
+    systemd.service(name="mail", service="opensmtpd", restarted=True, enabled=True)
 
 
 def _put(host: object, path: str, content: str) -> None:

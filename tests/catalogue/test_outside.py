@@ -42,6 +42,8 @@ def test_without_ipv6_nothing_speaks_of_it() -> None:
     files = DEPLOY.render_files(Outside(**{**OUTSIDE.__dict__, "ipv6": ""}))
     assert "AAAA" not in files[f"/var/lib/knot/{OWN_ZONE}.zone"]
     assert "listen: [ 127.0.0.1@53, 10.64.1.2@53 ]" in files["/etc/knot/knot.conf"]
+    assert files["/etc/smtpd.conf"].count("listen on") == 1
+    assert files["/etc/mail/socle.cnf"].endswith("subjectAltName = DNS:mail.outside.test, IP:10.64.1.2\n")
 
 
 def test_it_plays_the_outside_world_in_the_lab_only() -> None:

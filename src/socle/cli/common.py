@@ -89,11 +89,14 @@ class Session:
         self.talk.say("Next: " + "   or   ".join(shown))
 
     @contextmanager
-    def locked(self, command: str) -> Iterator[None]:
-        """Hold the environment's lock. What a run changes is read once it is held, not before."""
+    def locked(self, command: str, patience: float = 0) -> Iterator[int]:
+        """Hold the environment's lock, waiting `patience` seconds for it; yields it, to be lent to a child.
+
+        What a run changes is read once it is held, not before.
+        """
         self.workspace.run_prepare()
-        with locked(self.workspace.state, command, self.talk.say):
-            yield
+        with locked(self.workspace.state, command, self.talk.say, patience) as handle:
+            yield handle
 
     @contextmanager
     def recorded(self, command: str, plan_digest: str = "") -> Iterator[Entry]:

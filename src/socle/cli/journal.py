@@ -23,7 +23,7 @@ def register(group: click.Group) -> None:
         def render() -> Table:
             table = Table("at", "run", "event", "what", box=None, pad_edge=False)
             for event in events:
-                keys = ("who", "command", "commit", "dirty", "plan", "result", "changes")
+                keys = ("who", "command", "commit", "dirty", "plan", "result", "exit", "changes")
                 what = " ".join(f"{key}={str(event[key])[:16]}" for key in keys if key in event)
                 table.add_row(*map(Text, (event["at"], event["run"], event["event"], what)))
             return table

@@ -11,7 +11,20 @@ import click
 
 from socle.errors import Exit, ProblemsError, SocleError
 
-_VERBS = ("adopt", "apply", "doctor", "journal", "lab", "login", "plan", "report", "request", "secrets", "status")
+_VERBS = (
+    "adopt",
+    "apply",
+    "doctor",
+    "journal",
+    "lab",
+    "login",
+    "plan",
+    "report",
+    "request",
+    "schedule",
+    "secrets",
+    "status",
+)
 
 
 class _Verbs(click.Group):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from socle.clock.install import run_remove
 from socle.load.inputs import load_platform
 from socle.load.workspace import Workspace
 from socle.runs.talk import Talk
@@ -22,6 +23,7 @@ def run_down(workspace: Workspace, talk: Talk, everything: bool) -> list[str]:
     for name in _OF_OUTSIDE:
         (workspace.state / name).unlink(missing_ok=True)
     if everything:
+        removed += [f"schedule {path}" for path in run_remove(workspace)]
         for name in _WRITTEN:
             (workspace.inventory / name).unlink(missing_ok=True)
         for path in sorted(workspace.state.iterdir()):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ByteSize, Field, field_validator, model_validator
 
+from socle.clock.settings import Alerts
 from socle.model.base import Model
 from socle.model.domains import Domain
 from socle.model.names import Identifier
@@ -88,6 +89,7 @@ class Platform(Model):
     pool_size: ByteSize = Field(description="Disk behind the pool, such as 40GiB.")
     timezone: str = "Europe/Paris"
     reserved: tuple[Identifier, ...] = Field(default=(), description="Identifiers no association may have.")
+    alerts: Alerts | None = Field(default=None, description="Whom to write to when a human must act.")
 
     @field_validator("networks")
     @classmethod

@@ -18,7 +18,7 @@ from socle.runs.who import load_who
 
 @dataclass
 class Entry:
-    """A run being recorded. Set `changes` before it ends."""
+    """A run being recorded. Set `changes` before it ends, and in `extra` what else its end must say."""
 
     run: str
     changes: int = 0
@@ -42,7 +42,8 @@ def recorded(state: Path, root: Path, command: str, plan_digest: str) -> Iterato
         raise
     finally:
         if state.is_dir():  # `lab down --all` takes the journal away with the rest.
-            _run_append(state, {"run": entry.run, "event": "ended", "result": result, "changes": entry.changes})
+            ended = {"run": entry.run, "event": "ended", "result": result, "changes": entry.changes}
+            _run_append(state, {**ended, **entry.extra})
 
 
 def load_commit(root: Path) -> tuple[str, bool]:

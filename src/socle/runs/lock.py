@@ -3,6 +3,9 @@
 The kernel releases the lock with its process; the note in the file says who has it, or had it. A holder
 that died under this boot is cleared with a message; a note of another boot (a crash of the machine, or a
 state folder shared by two machines) stops the run: a person decides.
+
+A run may lend its lock to a child (`LENT` in its environment): the child inherits the open file, and so is no
+stranger to the kernel.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,6 +23,9 @@ from pathlib import Path
 from socle.errors import Problem, Refused
 from socle.runs.who import load_who
 
+LENT = "SOCLE_LOCK"
+"""Environment variable: the number of the file descriptor that a parent lends, with the lock it holds."""
+_PAUSE_SECONDS = 0.5
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -28,23 +35,50 @@ def load_boot_id() -> str:
 
 
 @contextmanager
-def locked(state: Path, command: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the environment's lock. Raises Refused, naming the holder, when somebody else has it."""
+def locked(state: Path, command: str, say: Callable[[str], None], patience: float = 0) -> Iterator[int]:
+    """Hold the environment's lock; its file descriptor, to be lent to a child. Somebody else who has it is waited
+    for during `patience` (seconds); then raises Refused, naming the holder."""
     path = state / "lock"
+    if (lent := _find_lent(path)) is not None:
+        yield lent
+        return
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _make_refusal(path, _load_note(handle), "wait for it to end") from None
+        _run_take(handle, path, patience)
         _clear_stale(path, _load_note(handle), say)
         _run_note(handle, _make_note(command))
         try:
-            yield
+            yield handle
         finally:
             _run_note(handle, {})
     finally:
         os.close(handle)
+
+
+def _run_take(handle: int, path: Path, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise _make_refusal(path, _load_note(handle), "wait for it to end") from None
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
+
+
+def _find_lent(path: Path) -> int | None:
+    """The descriptor that our parent lends us, if it is of this very lock and does hold it."""
+    try:
+        handle = int(os.environ.get(LENT, ""))
+        if not os.path.samestat(os.fstat(handle), path.stat()):
+            return None
+        # Of the parent's own open file this succeeds; of any other, the kernel refuses it while the parent is there.
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ValueError, OSError):
+        return None
+    return handle
 
 
 def _clear_stale(path: Path, note: dict[str, str], say: Callable[[str], None]) -> None:

@@ -45,10 +45,12 @@ def run(
     folder: Path | None = None,
     check: bool = True,
     log: Path | None = None,
+    lent: Sequence[int] = (),
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program to its end, within `timeout` seconds; secrets go on `stdin`, never in `arguments`.
 
-    With `log`, what it says goes to that file (0600) as it comes, and not into the result.
+    With `log`, what it says goes to that file (0600) as it comes, and not into the result. `lent`: file descriptors
+    that it inherits.
 
     Raises CommandFailed on a non-zero status (when `check`) and when it cannot start, TimedOut.
     """
@@ -63,6 +65,7 @@ def run(
                 env={**os.environ, **(environment or {})},
                 cwd=folder,
                 check=False,
+                pass_fds=lent,
             )
     except subprocess.TimeoutExpired:
         raise TimedOut(f"{arguments[0]} did not end within {timeout:.0f} s") from None
