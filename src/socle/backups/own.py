@@ -146,10 +146,16 @@ def run_copy(source: Path, target: Path, left_out: frozenset[str] = frozenset(),
 
 
 def make_list(folder: Path) -> Iterator[dict[str, Any]]:
-    """One line per entry below `folder`, sorted by path, in the form that hosts use for sites."""
-    for path in sorted(folder.rglob("*"), key=lambda one: os.fsencode(one.relative_to(folder))):
+    """One line per entry below `folder`, sorted by the parts of its path, in the form that hosts use for sites."""
+    for path in sorted(
+        folder.rglob("*"), key=lambda one: [os.fsencode(part) for part in one.relative_to(folder).parts]
+    ):
         status = path.lstat()
-        line = {"path": str(path.relative_to(folder)), "mode": stat.S_IMODE(status.st_mode)}
+        line = {
+            "path": str(path.relative_to(folder)),
+            "mode": stat.S_IMODE(status.st_mode),
+            "mtime": status.st_mtime_ns,
+        }
         line |= {"uid": status.st_uid, "gid": status.st_gid, "size": 0, "sha256": "", "target": ""}
         if stat.S_ISLNK(status.st_mode):
             line |= {"type": "link", "target": str(path.readlink())}

@@ -246,11 +246,13 @@ def _plan_retention(context: Context, repository: Repository, sight: Sight, now:
 
 def find_aside(sight: Sight, repository: Repository) -> list[str]:
     """What in a repository is to be set aside: what is not ours or cannot be read, and snapshots whose time does not
-    fit their arrival. Pure."""
+    fit their arrival, of sites that have others. Pure."""
     own = [one for one in sight.expected if one.repository == repository.name]
     foreign = {name for one in own for name in sight.observed[one.site].foreign}
     snapshots = sight.memories[repository.name].snapshots
-    return sorted(foreign | {f"snapshots/{one.id}" for one in snapshots if not is_dated(one)})
+    others = {one.site for one in snapshots if is_dated(one)}
+    dated = {f"snapshots/{one.id}" for one in snapshots if not is_dated(one) and one.site in others}
+    return sorted(foreign | dated)
 
 
 def run_mend(context: Context, dry_run: bool, now: float | None = None) -> list[Outcome]:

@@ -152,9 +152,7 @@ def test_what_is_read_of_a_snapshot(vault: Vault) -> None:
     assert (listed["folder"], listed["entries"], listed["files"], listed["bytes"]) == (True, 2, 2, 12)
     assert listed["dump"] == listed["parts"]["database.sql"] == 16
     assert set(listed["parts"]) == {"database.sql", "files.jsonl", "manifest.json"}
-    assert answer["used"] == sum(path.stat().st_size for path in vault.path.rglob("*") if path.is_file()) - (
-        (vault.path / "config").stat().st_size
-    )
+    assert answer["used"] == sum(path.stat().st_size for path in vault.path.rglob("*") if path.is_file())
 
 
 def test_arrival_is_the_vaults_own(vault: Vault) -> None:

@@ -151,8 +151,11 @@ def scan_repository(path: Path, now: float) -> Scan:
                     _scan_folder(scan, f"data/{folder.name}", Path(folder.path), now)
                 else:
                     scan.foreign.append(f"data/{folder.name}")
-        elif top.stat(follow_symlinks=False).st_uid != 0 and top.name != "config":  # root's own marks are ours
-            scan.foreign.append(top.name)
+        else:
+            status = top.stat(follow_symlinks=False)
+            scan.used += status.st_size
+            if status.st_uid != 0 and top.name != "config":  # root's own marks are ours
+                scan.foreign.append(top.name)
     return scan
 
 
