@@ -11,7 +11,7 @@ from socle.load.workspace import Workspace
 from socle.remote import run_ssh
 
 _PACKAGE = "socle.vault.agent"
-_AGENT = ("programs", "making", "saved", "main")
+_AGENT = ("programs", "making", "saved", "reading", "pruning", "main")
 
 
 class VaultFailed(SocleError):

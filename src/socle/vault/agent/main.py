@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from socle.vault.agent import making
+from socle.vault.agent import making, pruning, reading
 from socle.vault.agent import saved as saving
 from socle.vault.agent.programs import Failed
 
@@ -19,8 +19,12 @@ MODES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "look": making.look,
     "make": making.make,
     "saved": saving.saved,
+    "read": reading.read,
+    "forget": pruning.forget,
+    "check": pruning.check,
+    "set_aside": pruning.set_aside,
 }
-READING = frozenset({"look", "saved"})
+READING = frozenset({"look", "saved", "read"})
 """Modes that change nothing: any number of them run at once."""
 LOCK = "/run/socle-vault.lock"
 

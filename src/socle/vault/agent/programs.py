@@ -5,8 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from typing import Any
 
 USER = "socle-vault"
+RUN_AS: dict[str, Any] = {
+    "user": USER,
+    "group": USER,
+    "extra_groups": [],
+    "cwd": "/",
+    "env": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"},
+}
+"""As whom and where restic runs."""
 
 
 class Failed(Exception):
@@ -25,8 +34,7 @@ def restic(
     """Run restic on the repository at `path`, to its end, whatever its status. Raises Failed when it cannot
     start, or does not end within `timeout` seconds. `new_key`: the key that `key add` adds."""
     handles = [make_secret(key)]
-    command = ["restic", "--repo", path, "--no-cache", "--password-file", f"/proc/self/fd/{handles[0]}"]
-    command += arguments
+    command = make_command(path, handles[0], arguments)
     if new_key:
         handles.append(make_secret(new_key))
         command += ["--new-password-file", f"/proc/self/fd/{handles[1]}"]
@@ -38,11 +46,7 @@ def restic(
             timeout=timeout,
             check=False,
             pass_fds=handles,
-            user=USER,
-            group=USER,
-            extra_groups=[],
-            cwd="/",
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"},
+            **RUN_AS,
         )
     except subprocess.TimeoutExpired:
         raise Failed(f"restic {arguments[0]} did not end within {timeout:.0f} s") from None
@@ -59,6 +63,11 @@ def must(path: str, key: str, arguments: Sequence[str], *, new_key: str = "", ti
     if result.returncode:
         raise Failed(f"restic {arguments[0]}: {last_lines(result.stderr or result.stdout)}")
     return result.stdout
+
+
+def make_command(path: str, handle: int, arguments: Sequence[str]) -> list[str]:
+    """restic on the repository at `path`, whose key is read from the file `handle`."""
+    return ["restic", "--repo", path, "--no-cache", "--password-file", f"/proc/self/fd/{handle}", *arguments]
 
 
 def make_secret(text: str) -> int:

@@ -1,0 +1,1 @@
+"""Backups as the controller sees them: what is expected, what the vault shows, and what that proves."""

@@ -1,0 +1,62 @@
+"""What this machine remembers of each repository, in state/backups/: facts of snapshots, which never change, and what
+people and checks said. Losing it costs time and nothing else: facts are read again, and a site that shrank is
+compared with the snapshot before it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from socle.backups.facts import Attempt, Facts, Snapshot
+from socle.files import run_write
+from socle.load.workspace import Workspace
+from socle.model.base import Model
+
+
+class Check(Model):
+    """The last verification of a repository. `reason`: what was found, empty when nothing was."""
+
+    time: float
+    reason: str = ""
+
+
+class Memory(Model):
+    """Of one repository. `stamp` and `hint` are the agent's: what it saw when `snapshots` and `foreign` were read, and
+    which key opens it. `facts` by snapshot; `good`, the last complete snapshot, and `accepted`, one that may be smaller
+    than it, by site; `bad`: snapshots judged not complete; `attempts`: the last one heard of, by site."""
+
+    stamp: str = ""
+    hint: str = ""
+    used: int = 0
+    snapshots: tuple[Snapshot, ...] = ()
+    foreign: tuple[str, ...] = ()
+    facts: dict[str, Facts] = Field(default_factory=dict)
+    good: dict[str, str] = Field(default_factory=dict)
+    bad: tuple[str, ...] = ()
+    accepted: dict[str, str] = Field(default_factory=dict)
+    attempts: dict[str, Attempt] = Field(default_factory=dict)
+    check: Check | None = None
+
+
+def find_path(workspace: Workspace, repository: str) -> Path:
+    """Where the memory of a repository is."""
+    return workspace.state / "backups" / f"{repository}.json"
+
+
+def load_memory(workspace: Workspace, repository: str) -> Memory:
+    """The memory of a repository; an empty one when there is none, or none that can be read."""
+    try:
+        return Memory.model_validate_json(find_path(workspace, repository).read_bytes())
+    except (OSError, ValidationError):
+        return Memory()
+
+
+def run_remember(workspace: Workspace, repository: str, memory: Memory) -> None:
+    """Write it down, if it is another."""
+    path = find_path(workspace, repository)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data = memory.model_dump(mode="json", exclude_defaults=True)
+    run_write(path, json.dumps(data, sort_keys=True, separators=(",", ":")).encode())

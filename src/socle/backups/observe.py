@@ -1,0 +1,353 @@
+"""Observing: what the vaults show, what the hosting hosts recorded, and the verdicts that follow.
+
+Hosts are asked first: an attempt that they call complete must then be on the vault. What never changes is read once
+and remembered, so that asking again is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from socle.backups.facts import (
+    Attempt,
+    Expected,
+    Facts,
+    Lock,
+    Observed,
+    Snapshot,
+    find_newest,
+    parse_attempt,
+    parse_facts,
+)
+from socle.backups.memory import Memory, load_memory, run_remember
+from socle.backups.own import ASSOCIATION, SITE, load_own_attempt, make_expected_platform
+from socle.backups.verdict import Verdict, is_good, make_verdict
+from socle.errors import SocleError
+from socle.load.workspace import Workspace
+from socle.model.plan import Repository
+from socle.remote import run_ssh
+from socle.stages.base import Context
+from socle.vault.exchange import run_vault
+
+STAGING = "/var/lib/socle/backups/staging"
+READ_SECONDS = 1800.0
+"""Once: many repositories of which nothing is known yet."""
+_ASK_SECONDS = 30.0
+_PARALLEL = 16
+_ATTEMPTS = """
+import json, pathlib
+found = {}
+for path in sorted(pathlib.Path("/var/lib/socle/backups/results").glob("*.json"))[:2000]:
+    try:
+        with path.open("rb") as stream:
+            found[path.stem] = json.loads(stream.read(65536))
+    except (OSError, ValueError):
+        continue
+print(json.dumps(found))
+"""
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Sight:
+    """All that was seen at a moment: verdicts in the order of what is expected; and of each repository what is
+    remembered, and what the vault answered now."""
+
+    expected: tuple[Expected, ...]
+    verdicts: tuple[Verdict, ...]
+    observed: Mapping[str, Observed]
+    memories: Mapping[str, Memory]
+    answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def verdict(self, site: str) -> Verdict:
+        """The verdict on a site. KeyError when it is not expected."""
+        return next(one for one in self.verdicts if one.site == site)
+
+
+def make_expected(context: Context) -> tuple[Expected, ...]:
+    """The sites that should be saved, by their services' declarations, and the platform itself. Pure."""
+    found = []
+    for site in context.plan.sites:
+        service = context.catalogue[site.service].service
+        if service.state is None:
+            continue
+        repository = context.plan.repository(site.association)
+        found.append(
+            Expected(
+                association=site.association,
+                site=site.name,
+                service=site.service,
+                host=site.host,
+                repository=repository.name if repository else "",
+                quota=repository.quota if repository else 0,
+                folder=site.path,
+                staging=f"{STAGING}/{site.name}",
+                database=site.database is not None,
+                sqlite=service.state.sqlite,
+            )
+        )
+    if platform := context.plan.repository(ASSOCIATION):
+        found.append(make_expected_platform(context.workspace, platform))
+    return tuple(found)
+
+
+def load_verdicts(context: Context, now: float | None = None) -> list[Verdict]:
+    """The verdict on every expected site, read from the vaults now. Never raises for what cannot be reached: it is
+    then unknown."""
+    return list(load_sight(context, now).verdicts)
+
+
+def load_sight(context: Context, now: float | None = None) -> Sight:
+    """Everything that is seen, verdicts included; what was learned is remembered."""
+    expected = make_expected(context)
+    attempts, silent = load_attempts(context.workspace, {one.host for one in expected if one.host})
+    if own := load_own_attempt(context.workspace):
+        attempts[SITE] = own
+    memories = {one.name: load_memory(context.workspace, one.name) for one in context.plan.repositories}
+    answers = load_answers(context, expected, memories)
+    moment = time.time() if now is None else now
+    for name, answer in answers.items():
+        memories[name] = make_memory(memories[name], answer)
+    memories = make_heard(expected, memories, attempts, moment)
+    repositories = {one.name: one for one in context.plan.repositories}
+    observed = {
+        one.site: make_observed(one, repositories.get(one.repository), memories, answers, silent.get(one.host, ""))
+        for one in expected
+    }
+    last = {one.site: find_attempt(one, memories, attempts) for one in expected}
+    policy = context.plan.policy
+    verdicts = tuple(make_verdict(one, observed[one.site], last[one.site], policy, moment) for one in expected)
+    good = {one.site: is_good(one, observed[one.site], last[one.site], policy) for one in expected}
+    memories = make_judged(expected, observed, good, memories)
+    for name, memory in memories.items():
+        run_remember(context.workspace, name, memory)
+    return Sight(expected, verdicts, observed, memories, answers)
+
+
+# The hosting hosts.
+
+
+def load_attempts(workspace: Workspace, hosts: Iterable[str]) -> tuple[dict[str, Attempt], dict[str, str]]:
+    """The last attempt of each site, from all hosts at once; and why a host could not be asked."""
+
+    def ask(host: str) -> dict[str, Attempt] | str:
+        try:
+            result = run_ssh(workspace, host, ["python3", "-I", "-c", _ATTEMPTS], timeout=_ASK_SECONDS)
+            data = json.loads(result.stdout)
+        except SocleError as error:
+            return str(error)
+        except ValueError:
+            return f"{host} did not say: {result.stderr.decode(errors='replace').strip()[-200:]}"
+        found = {str(site): parse_attempt(one) for site, one in data.items()} if isinstance(data, dict) else {}
+        return {site: attempt for site, attempt in found.items() if attempt}
+
+    attempts: dict[str, Attempt] = {}
+    silent: dict[str, str] = {}
+    for host, answer in run_parallel(sorted(hosts), ask).items():
+        if isinstance(answer, str):
+            silent[host] = answer
+        else:
+            attempts.update(answer)
+    return attempts, silent
+
+
+def run_parallel(names: Sequence[K], action: Callable[[K], V]) -> dict[K, V]:
+    """What `action` gives for each name, some at a time."""
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        return dict(zip(names, pool.map(action, names), strict=True))
+
+
+# The vaults.
+
+
+def load_answers(
+    context: Context, expected: Sequence[Expected], memories: Mapping[str, Memory]
+) -> dict[str, Mapping[str, Any]]:
+    """What the vaults say of each repository, all vaults at once. A vault that cannot be asked is an error of each of
+    its repositories."""
+    hosts: dict[str, dict[str, Any]] = {}
+    for repository in context.plan.repositories:
+        spec = make_spec(context, repository, expected, memories[repository.name])
+        hosts.setdefault(repository.host, {})[repository.name] = spec
+
+    def ask(host: str) -> dict[str, Mapping[str, Any]]:
+        payload = {"mode": "read", "repositories": hosts[host]}
+        try:
+            answers = run_vault(context.workspace, host, payload, timeout=READ_SECONDS)["repositories"]
+            return {name: answers[name] for name in hosts[host]}
+        except SocleError as error:
+            return {name: {"error": f"the vault does not answer: {error}"} for name in hosts[host]}
+
+    return {name: one for answers in run_parallel(sorted(hosts), ask).values() for name, one in answers.items()}
+
+
+def make_spec(context: Context, repository: Repository, expected: Sequence[Expected], memory: Memory) -> dict[str, Any]:
+    """What the agent is asked of a repository, and what is known of it already."""
+    own = [one for one in expected if one.repository == repository.name]
+    newest = {one.site: find_newest(_of_site(memory.snapshots, one.site)) for one in own}
+    known = {site: one.id for site, one in newest.items() if one and one.id in memory.facts}
+    return {
+        "path": repository.path,
+        "key": context.secrets.repository(repository.name).get("key", ""),
+        "sites": {one.site: {"folder": one.folder, "staging": one.staging} for one in own},
+        "known": known,
+        "before": [one.site for one in own if memory.good.get(one.site) not in memory.facts],
+        "stamp": memory.stamp if len(known) == sum(one is not None for one in newest.values()) else "",
+        "hint": memory.hint,
+    }
+
+
+def _of_site(snapshots: Iterable[Snapshot], site: str) -> list[Snapshot]:
+    return [one for one in snapshots if one.site == site]
+
+
+def make_memory(memory: Memory, answer: Mapping[str, Any]) -> Memory:
+    """What is remembered after an answer. What the vault could not read changes nothing of what is known. Pure."""
+    if answer.get("unchanged"):
+        return memory.model_copy(update={"used": answer["used"], "hint": answer["hint"]})
+    if answer.get("error"):
+        return memory
+    snapshots = tuple(_parse_snapshots(answer["snapshots"]))
+    read = [parse_facts(one) for one in (*answer["latest"].values(), *answer["before"].values())]
+    facts = {**memory.facts, **{one.snapshot: one for one in read if one and one.listed}}
+    wanted = {one.id for one in snapshots} | set(memory.good.values())
+    return memory.model_copy(
+        update={
+            "stamp": answer["stamp"],
+            "hint": answer["hint"],
+            "used": answer["used"],
+            "snapshots": snapshots,
+            "foreign": tuple(name for name in answer["foreign"] if name.startswith(("index/", "snapshots/"))),
+            "facts": {name: one for name, one in facts.items() if name in wanted},
+            "bad": tuple(one for one in memory.bad if one in wanted),
+        }
+    )
+
+
+def _parse_snapshots(data: Sequence[Any]) -> Iterable[Snapshot]:
+    for one in data:
+        try:
+            yield Snapshot.model_validate(one)
+        except ValidationError:
+            continue
+
+
+def make_heard(
+    expected: Sequence[Expected], memories: Mapping[str, Memory], attempts: Mapping[str, Attempt], now: float
+) -> dict[str, Memory]:
+    """Memories with the attempts that were heard of now, each with when it was first. Pure."""
+    heard = dict(memories)
+    for one in expected:
+        if one.repository not in heard or one.site not in attempts:
+            continue
+        memory, attempt = heard[one.repository], attempts[one.site]
+        known = memory.attempts.get(one.site)
+        if known is None or not attempt.is_same(known):
+            new = attempt.model_copy(update={"seen": now})
+            heard[one.repository] = memory.model_copy(update={"attempts": {**memory.attempts, one.site: new}})
+    return heard
+
+
+def find_attempt(expected: Expected, memories: Mapping[str, Memory], attempts: Mapping[str, Attempt]) -> Attempt | None:
+    """The last attempt of a site. One that its host no longer knows, or could not be asked of, counts until a snapshot
+    arrives after it was heard of: a failure stays until it is mended. Pure."""
+    if expected.site in attempts:
+        return attempts[expected.site]
+    memory = memories.get(expected.repository, Memory())
+    known = memory.attempts.get(expected.site)
+    newest = find_newest(_of_site(memory.snapshots, expected.site))
+    if known is None or known.result == "complete" or (newest and newest.arrival > known.seen):
+        return None
+    return known
+
+
+def make_observed(
+    expected: Expected,
+    repository: Repository | None,
+    memories: Mapping[str, Memory],
+    answers: Mapping[str, Mapping[str, Any]],
+    silent: str,
+) -> Observed:
+    """What is known of a site's backups. Pure."""
+    if repository is None:
+        return Observed(silent=silent)
+    memory, answer = memories[repository.name], answers.get(repository.name, {"error": "nobody asked"})
+    own = tuple(_of_site(memory.snapshots, expected.site))
+    newest = find_newest(own)
+    facts = memory.facts.get(newest.id) if newest else None
+    latest = (answer.get("latest") or {}).get(expected.site) or {}
+    if newest and facts is None:
+        facts = Facts(snapshot=newest.id, error=str(latest.get("error") or answer.get("error") or ""))
+    good = memory.good.get(expected.site, "")
+    is_good = newest is not None and good == newest.id
+    before = None if is_good else memory.facts.get(good) or _find_before(memory, own)
+    return Observed(
+        error=str(answer.get("error") or ""),
+        missing=bool(answer.get("missing")),
+        used=int(answer.get("used") or memory.used),
+        locks=tuple(Lock.model_validate(one) for one in answer.get("locks") or ()),
+        foreign=find_foreign(repository, memory, answer),
+        snapshots=own,
+        facts=facts,
+        before=before,
+        accepted=good if is_good else memory.accepted.get(expected.site, ""),
+        damage=memory.check.reason if memory.check else "",
+        silent=silent,
+    )
+
+
+def _find_before(memory: Memory, own: Sequence[Snapshot]) -> Facts | None:
+    """What is known of the snapshot before the newest."""
+    ordered = sorted(own, key=lambda one: (one.arrival, one.id))
+    return memory.facts.get(ordered[-2].id) if len(ordered) > 1 else None
+
+
+def find_foreign(repository: Repository, memory: Memory, answer: Mapping[str, Any]) -> tuple[str, ...]:
+    """What in a repository is not ours: what restic cannot read, and snapshots of sites that it was not made for."""
+    sites = {*repository.sites, *((SITE,) if repository.association == ASSOCIATION else ())}
+    strange = {f"snapshots/{one.id}" for one in memory.snapshots if one.site not in sites}
+    kept = memory.foreign if answer.get("unchanged") else ()
+    return tuple(sorted({*strange, *kept, *(str(name) for name in answer.get("foreign") or ())}))
+
+
+def make_judged(
+    expected: Sequence[Expected],
+    observed: Mapping[str, Observed],
+    good: Mapping[str, bool],
+    memories: Mapping[str, Memory],
+) -> dict[str, Memory]:
+    """Memories that know which of the newest snapshots are good in themselves, and which are not. Pure."""
+    judged = dict(memories)
+    for one in expected:
+        memory, newest = judged.get(one.repository), observed[one.site].newest
+        if memory is None or newest is None or newest.id not in memory.facts:
+            continue
+        bad = {*memory.bad, newest.id}
+        if good[one.site]:
+            bad = bad - {newest.id}
+        elif memory.good.get(one.site) == newest.id:
+            continue  # it was good by what was known before it: what came later does not change what it holds
+        update: dict[str, Any] = {"bad": tuple(sorted(bad))}
+        if good[one.site]:
+            update["good"] = {**memory.good, one.site: newest.id}
+        judged[one.repository] = memory.model_copy(update=update)
+    return judged
+
+
+def run_accept(context: Context, sight: Sight, site: str) -> str:
+    """Take the newest snapshot of a site for good, though it is far smaller than the one before. Its id."""
+    expected = next(one for one in sight.expected if one.site == site)
+    memory = sight.memories[expected.repository]
+    newest = find_newest(_of_site(memory.snapshots, site))
+    identity = newest.id if newest else ""
+    accepted = {**memory.accepted, site: identity}
+    run_remember(context.workspace, expected.repository, memory.model_copy(update={"accepted": accepted}))
+    return identity
