@@ -19,6 +19,7 @@ from socle.sites.render import render
 FOLDER = Path(__file__).parent
 SERVICE = load_module(FOLDER / "service.py").SERVICE
 LIBRARY = "/usr/lib/socle"
+PROGRAMS = (("backup", "backup_host", "saves sites"), ("restore", "restore_host", "brings sites back"))
 CERTIFICATE = "/etc/socle/vault.pem"
 
 
@@ -44,21 +45,22 @@ def deploy(_host: Host, plan: Plan, workspace: Workspace) -> None:
     files.directory(name="Folder of saves", path="/etc/socle/backups", mode="700")
     # restic's cache and lists of files can be made again; both are root's alone.
     files.directory(name="Cache of saves", path="/var/cache/socle-backup", mode="700")
-    files.sync(
-        name="Program that saves sites, its parts",
-        src=str(FOLDER / "host/backup_host"),
-        dest=f"{LIBRARY}/backup_host",
-        mode="644",
-        dir_mode="755",
-        exclude_dir="*__pycache__",
-        delete=True,
-    )
-    files.put(
-        name="Program that saves sites",
-        src=str(FOLDER / "host/backup"),
-        dest=f"{LIBRARY}/backup",
-        mode="755",
-    )
+    for program, parts, name in PROGRAMS:
+        files.sync(
+            name=f"Program that {name}, its parts",
+            src=str(FOLDER / f"host/{parts}"),
+            dest=f"{LIBRARY}/{parts}",
+            mode="644",
+            dir_mode="755",
+            exclude_dir="*__pycache__",
+            delete=True,
+        )
+        files.put(
+            name=f"Program that {name}",
+            src=str(FOLDER / f"host/{program}"),
+            dest=f"{LIBRARY}/{program}",
+            mode="755",
+        )
     if plan.repositories:
         files.put(name="Authority of vaults", src=BytesIO(load_authority(workspace)), dest=CERTIFICATE, mode="644")
     changed = False

@@ -18,6 +18,8 @@ SERVICE = Service(
         "/etc/systemd/system/socle-backup.timer",
         "/usr/lib/socle/backup",
         "/usr/lib/socle/backup_host",
+        "/usr/lib/socle/restore",
+        "/usr/lib/socle/restore_host",
         "/var/cache/socle-backup",
         "/var/lib/socle/backups",
     ),

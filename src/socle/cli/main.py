@@ -22,6 +22,7 @@ _VERBS = (
     "plan",
     "report",
     "request",
+    "restore",
     "schedule",
     "secrets",
     "status",

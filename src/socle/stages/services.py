@@ -34,7 +34,7 @@ _BEGUN = ""
 """In the place of a digest: a run began to install the service, and did not end."""
 _MEND_SECONDS = packages.PATIENCE + 600
 # What has no part in installing: sites, checks and documentation.
-_NOT_INSTALLED = frozenset({"site.py", "audit.py", "check.py", "README.md", "expected", "__pycache__"})
+_NOT_INSTALLED = frozenset({"site.py", "audit.py", "check.py", "drill.py", "README.md", "expected", "__pycache__"})
 
 Digests = dict[str, str]
 """Digest of what was installed, by service."""

@@ -93,7 +93,8 @@ def started(
     and ends when we are killed (pdeathsig). Raises Failed when it is not there, or took longer than `timeout`
     seconds."""
     command = ["setpriv", "--pdeathsig", "TERM", "--", *arguments]
-    run = _running.start(command, stdin=subprocess.DEVNULL, env=dict(env or make_environment()), **options)
+    options.setdefault("stdin", subprocess.DEVNULL)
+    run = _running.start(command, env=dict(env or make_environment()), **options)
     timer = _make_timer(timeout, run.end, f"{arguments[0]} was ended: it took longer than {timeout:.0f} s")
     try:
         with run.process:

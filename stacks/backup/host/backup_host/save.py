@@ -85,6 +85,12 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise Failed(f"the site's configuration lacks {', '.join(missing)}: run socle apply")
 
 
+def check_whole(site: str) -> None:
+    """A site whose restore did not end is not saved: it would pass for its newest copy."""
+    if (STATE / "restoring" / site).exists():
+        raise Failed("a restore of it has not ended well: run socle restore again")
+
+
 def check_folder(folder: str, mounts: frozenset[str]) -> None:
     """The site's own volume must be there: restic itself calls a save without it a success (case A2)."""
     try:
@@ -99,6 +105,7 @@ def check_folder(folder: str, mounts: frozenset[str]) -> None:
 
 def _run_save(config: Mapping[str, Any], host: Host, result: Result) -> None:
     check_config(config)
+    check_whole(result.site)
     check_folder(config["folder"], host.mounts)
     vault.run_probe(config["url"], config["user"], config["credential"])
     staging, cache = STATE / "staging" / result.site, STATE / "cache" / f"{result.site}.jsonl"

@@ -119,6 +119,7 @@ def make_backup(config: Mapping[str, Any], host: str, staging: str, patterns: It
         *("--retry-lock", LOCK_PATIENCE),
         *("--host", host),
         *(part for name, value in tags.items() for part in ("--tag", f"{name}={value}")),
+        *(part for tag in config.get("tags", ()) for part in ("--tag", tag)),
         *(part for pattern in patterns for part in ("--exclude", f"{folder}/{pattern}")),
         "--",
         folder,

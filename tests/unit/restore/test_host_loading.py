@@ -1,0 +1,117 @@
+"""A dump on its way into a database: what is read in it, and the statements around it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from tests.unit.restore.samples import load_host
+
+loading = load_host("loading")
+
+
+def read(text: bytes) -> tuple[bytes, Any]:
+    reading = loading.Reading()
+    return b"".join(reading.read(text.splitlines(keepends=True))), reading
+
+
+def expect(text: bytes) -> dict[str, Any]:
+    return {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+
+
+DUMP = b"CREATE TABLE `a` (\n);\nINSERT INTO `a` VALUES (1);\n-- Dump completed\n"
+
+
+def test_a_whole_dump_is_taken() -> None:
+    text, reading = read(DUMP)
+    assert (text, reading.find_problem(expect(DUMP))) == (DUMP, "")
+
+
+def test_a_cut_dump_is_refused_with_its_line() -> None:
+    cut = DUMP[: DUMP.index(b"-- Dump")]
+    _, reading = read(cut)
+    assert "cut at line 3" in reading.find_problem(expect(cut))
+
+
+def test_an_empty_dump_is_refused() -> None:
+    assert read(b"")[1].find_problem(expect(b"")) == "the dump is empty"
+
+
+def test_another_dump_is_refused() -> None:
+    _, reading = read(DUMP.replace(b"(1)", b"(2)"))
+    assert "not the one that the manifest describes" in reading.find_problem(expect(DUMP))
+
+
+# As mariadb-dump of MariaDB 11.8 writes them.
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"/*!50013 DEFINER=`root`@`localhost` SQL SECURITY DEFINER */\n", b"/*!50013  SQL SECURITY DEFINER */\n"),
+        (b"CREATE DEFINER=`o``d`@`%` PROCEDURE `p`()\n", b"CREATE  PROCEDURE `p`()\n"),
+        (
+            b"/*!50003 CREATE*/ /*!50017 DEFINER=`root`@`localhost`*/ /*!50003 TRIGGER tr BEFORE INSERT\n",
+            b"/*!50003 CREATE*/ /*!50017 */ /*!50003 TRIGGER tr BEFORE INSERT\n",
+        ),
+        (
+            b"/*!50106 CREATE*/ /*!50117 DEFINER=`root`@`localhost`*/ /*!50106 EVENT `e` ON SCHEDULE\n",
+            b"/*!50106 CREATE*/ /*!50117 */ /*!50106 EVENT `e` ON SCHEDULE\n",
+        ),
+    ],
+)
+def test_nobody_elses_rights_come_with_a_dump(line: bytes, expected: bytes) -> None:
+    assert read(line)[0] == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"INSERT INTO `a` VALUES (1,'CREATE DEFINER=`root`@`localhost` VIEW');\n",
+        b"  `a` text COMMENT 'DEFINER=`root`@`localhost`',\n",
+    ],
+)
+def test_what_a_site_wrote_stays_as_it_is(line: bytes) -> None:
+    assert read(line)[0] == line
+
+
+def test_all_tables_move_by_one_statement() -> None:
+    assert loading.make_move("wp_a", ["old", "o`dd"], ["new"]) == (
+        "RENAME TABLE `wp_a`.`old` TO `socle_former_wp_a`.`old`, `wp_a`.`o``dd` TO `socle_former_wp_a`.`o``dd`,"
+        " `socle_staging_wp_a`.`new` TO `wp_a`.`new`;"
+    )
+
+
+def test_what_is_in_the_way_of_a_move_is_dropped() -> None:
+    content = loading.parse_content(
+        [["BASE TABLE", "t"], ["SEQUENCE", "s"], ["VIEW", "v"], ["TRIGGER", "tr"], ["FUNCTION", "f"], ["EVENT", "e"]]
+    )
+    assert (content.tables, content.movable) == (("t",), ("t", "s"))
+    assert loading.make_drops("wp_a", content) == (
+        "DROP VIEW `wp_a`.`v`; DROP TRIGGER `wp_a`.`tr`; DROP FUNCTION `wp_a`.`f`; DROP EVENT `wp_a`.`e`;"
+    )
+
+
+def test_rights_are_on_one_database_to_the_letter() -> None:
+    assert loading.make_grant("a_b", "SELECT", "a_b") == "GRANT SELECT ON `a\\_b`.* TO 'a_b'@'localhost';"
+    assert loading.make_revoke("a_b", "SELECT", "a_b").endswith("REVOKE SELECT ON `a\\_b`.* FROM 'a_b'@'localhost';")
+
+
+def test_rows_are_counted_by_position_so_that_names_may_hold_anything() -> None:
+    query = loading.make_counts_query("wp_a", ["t", "x`; DROP TABLE y"])
+    assert query == (
+        "SELECT JSON_ARRAY(0, COUNT(*)) FROM `wp_a`.`t` UNION ALL"
+        " SELECT JSON_ARRAY(1, COUNT(*)) FROM `wp_a`.`x``; DROP TABLE y`;"
+    )
+
+
+def test_rows_that_differ_are_named() -> None:
+    assert loading.find_count_problem({"a": 1}, {"a": 1}) == ""
+    problem = loading.find_count_problem({"a": 1, "b": 2}, {"a": 3, "c": 4})
+    assert problem == "3 tables differ: a: 3 rows, 1 saved, b: no table rows, 2 saved, c: 4 rows, not one saved"
+
+
+@pytest.mark.parametrize("name", ["A", "a-b", "a`b", "", "a" * 50])
+def test_names_that_need_quoting_are_refused(name: str) -> None:
+    with pytest.raises(loading.Failed):
+        loading.check_name(name)
