@@ -11,7 +11,7 @@ import click
 
 from socle.errors import Exit, ProblemsError, SocleError
 
-_VERBS = ("adopt", "apply", "doctor", "journal", "lab", "login", "plan", "request", "secrets")
+_VERBS = ("adopt", "apply", "audit", "doctor", "journal", "lab", "login", "plan", "request", "secrets")
 
 
 class _Verbs(click.Group):
