@@ -14,11 +14,14 @@ from socle.stages.baseline import BaselineStage
 from socle.stages.hosts import HostsStage
 from socle.stages.hosts_context import opened
 from socle.stages.hosts_resources import find_host
-from socle.stages.services import ServicesStage
+from socle.stages.order import STAGES
 from socle.stages.sites import Differences, load_desired, load_differences
 
 _ELSEWHERE = frozenset({"Volume", "RecordSet"})
 """Types whose every difference has a check of its own: `quota`, `dns`."""
+_READ_HERE = frozenset({"hosts", "baseline", "sites"})
+"""Stages whose differences are read more closely than their previews do. Changes of the others are named
+`<host>/<thing>`."""
 _TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(.+?)\]")
 _CHANGED = re.compile(r"^changed: \[(\S+?)\]")
 
@@ -44,8 +47,10 @@ def load_drift(context: Context) -> tuple[int, list[Difference]]:
     more, differences = _load_sites(quiet)
     found += differences
     found += _load_baseline(baseline)
-    for change in ServicesStage().preview(quiet):
-        found.append(_make(change, change.name.partition("/")[0], f"{change.action}: not installed as it is now"))
+    for stage in STAGES:
+        if stage.name not in _READ_HERE:
+            changes = stage.preview(quiet)
+            found += [_make(one, one.name.partition("/")[0], f"{one.action}: not as it should be") for one in changes]
     return count + more, found
 
 

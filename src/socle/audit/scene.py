@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from socle.audit.answers import Answers, Missing, Remote, make_host
 from socle.audit.check import OUTSIDE
@@ -14,6 +14,21 @@ from socle.load.catalogue import Catalogue
 from socle.load.workspace import Workspace
 from socle.model.plan import Plan
 from socle.model.platform import Platform
+
+T = TypeVar("T")
+
+
+def together(*questions: Callable[[], T]) -> list[T]:
+    """The answer to each question, all of them asked in one round. Raises Missing until each is there."""
+    answers, missing = [], False
+    for question in questions:
+        try:
+            answers.append(question())
+        except Missing:
+            missing = True
+    if missing:
+        raise Missing
+    return answers
 
 
 class Facts:

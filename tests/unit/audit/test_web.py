@@ -24,10 +24,10 @@ GOOD = f"{HEAD}{BODY}\n=socle=\t200\t2\t\n"
 
 
 def test_a_page_is_read_whole() -> None:
-    status, version, error, headers, body = web.parse_page(GOOD)
-    assert (status, version, error) == (200, "2", "")
-    assert headers["content-type"] == "text/html"
-    assert "title « L'École »" in web.judge_page(status, version, error, headers, body)
+    page = web.parse_page(GOOD)
+    assert (page.status, page.version, page.error) == (200, "2", "")
+    assert page.headers["content-type"] == "text/html"
+    assert "title « L'École »" in web.judge_page(page)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_page_is_read_whole() -> None:
 )
 def test_a_page_that_is_not_as_promised_fails(text: str, words: str) -> None:
     with pytest.raises(Failed, match=words):
-        web.judge_page(*web.parse_page(text))
+        web.judge_page(web.parse_page(text))
 
 
 def test_the_command_that_reads_a_page() -> None:

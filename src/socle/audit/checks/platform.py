@@ -41,16 +41,12 @@ def nobody_left_data(scene: Scene, plan: Plan) -> str:
 
 def find_open(state: Path) -> Iterator[str]:
     """Files of the state folder that somebody else than their owner may read."""
-    folders = [state, state / "secrets", state / "ssh", state / "logs"]
+    folders = [state, *(state / name for name in ("secrets", "ssh", "logs", "authority"))]
     for folder in folders:
         if folder.is_dir() and (mode := stat.S_IMODE(folder.stat().st_mode)) & 0o077:
             yield f"{folder.name}/ has mode {mode:04o}, expected 0700"
-    secret = [
-        *(state / "secrets").glob("*"),
-        *(state / "escrow").glob("*"),
-        state / "tsig.key",
-        state / "journal.jsonl",
-    ]
+    secret = [*(state / "secrets").rglob("*"), *(state / "authority").glob("*.key")]
+    secret += [state / "tsig.key", state / "journal.jsonl"]
     secret += [path for path in (state / "ssh").rglob("*") if path.suffix != ".pub" and path.name != "address"]
     for path in secret:
         if path.is_file() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
@@ -82,6 +78,9 @@ def secrets_survive_the_controller(scene: Scene, _plan: Plan) -> str:
 @check("backup", each=sites, remedy="socle backup status says why; socle backup run")
 def last_backup_is_complete(scene: Scene, site: Site) -> str:
     """Each site's last backup is complete, by what is in the repository."""
+    entry = scene.catalogue.find(site.service)
+    if entry is None or entry.service.state is None:
+        return "its service declares nothing to save"
     verdicts = scene.fact("backups")
     if verdicts is None:
         raise NotChecked("backups", "no backup is made yet")

@@ -7,12 +7,14 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from cryptography import x509
 
 from socle.audit.check import OUTSIDE, Subject, check, expect, sites
-from socle.audit.scene import Scene
+from socle.audit.checks.services import load_audit
+from socle.audit.scene import Scene, together
 from socle.incus.records import make_identifier, make_state
 from socle.model.domains import render_domain
 from socle.model.plan import Plan, Record, Site
@@ -134,29 +136,40 @@ def certificate_is_verified(scene: Scene, name: str) -> str:
 # Pages.
 
 
+class Page(NamedTuple):
+    """What a visitor was given. `status` 0: nothing."""
+
+    status: int
+    version: str
+    error: str
+    headers: dict[str, str]
+    body: str
+
+
 def make_page_command(url: str) -> str:
     """Reads a page as a visitor does. The certificate is another check's matter: it is verified there."""
     form = f"{_MARK}%{{http_code}}\t%{{http_version}}\t%{{errormsg}}\n".replace("\n", "\\n").replace("\t", "\\t")
     return shlex.join(["curl", "--silent", "--insecure", "--include", "--max-time", "20", "--write-out", form, url])
 
 
-def parse_page(text: str) -> tuple[int, str, str, dict[str, str], str]:
-    """Status (0: none), HTTP version, error, headers, body."""
+def parse_page(text: str) -> Page:
+    """What curl wrote."""
     answer, _, end = text.rpartition(_MARK)
     status, version, error = [*end.rstrip("\n").split("\t", 2), "", "", ""][:3]
     head, _, body = answer.replace("\r\n", "\n").partition("\n\n")
     pairs = (line.partition(":") for line in head.splitlines()[1:])
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    return int(status or 0), version, error, headers, body
+    return Page(int(status or 0), version, error, headers, body)
 
 
-def read_page(scene: Scene, site: Site, path: str = "/") -> tuple[int, str, str, dict[str, str], str]:
+def read_page(scene: Scene, site: Site, path: str) -> Page:
     """A page of a site, read from outside."""
     return parse_page(scene.outside.run(make_page_command(f"https://{site.domain}{path}")).stdout)
 
 
-def judge_page(status: int, version: str, error: str, headers: Mapping[str, str], body: str) -> str:
+def judge_page(page: Page) -> str:
     """What a visitor got. Raises Failed when it is not what is promised."""
+    status, version, error, headers, body = page
     expect(status, f"no answer: {error}")
     expect(status == 200, f"HTTP {status} instead of a page")
     expect("</html>" in body.lower(), f"the page is cut: {len(body)} characters without </html>")
@@ -177,7 +190,11 @@ def judge_page(status: int, version: str, error: str, headers: Mapping[str, str]
 )
 def page_is_read(scene: Scene, site: Site) -> str:
     """Each site's home page is read over HTTPS, as a visitor reads it."""
-    return judge_page(*read_page(scene, site))
+    audit = load_audit(scene, site.service)
+    paths = ("/", *getattr(audit, "PATHS", ()))
+    home, *others = together(*(partial(read_page, scene, site, path) for path in paths))
+    said = judge_page(home)
+    return f"{said}; {audit.judge_pages(site, others)}" if others else said
 
 
 # Redirects and refusals.
@@ -247,8 +264,8 @@ _MISDIRECTED = "421 0"
 @check("unknown-name", each=_edge_addresses, remedy="socle apply --full writes the edge's configuration again")
 def unknown_names_are_refused(scene: Scene, address: str) -> str:
     """A name that is no site's gets no site, and no certificate."""
-    tls = scene.outside.run(make_stranger_command(address, "https")).stdout.strip()
-    plain = scene.outside.run(make_stranger_command(address, "http")).stdout.strip()
+    commands = (make_stranger_command(address, scheme) for scheme in ("https", "http"))
+    tls, plain = (found.stdout.strip() for found in together(*(partial(scene.outside.run, one) for one in commands)))
     expect(
         tls == _TLS_REFUSED,
         f"https://{_UNKNOWN}/ at {address}: status and curl's exit code {tls}, expected {_TLS_REFUSED}",
