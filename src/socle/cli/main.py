@@ -14,6 +14,7 @@ from socle.errors import Exit, ProblemsError, SocleError
 _VERBS = (
     "adopt",
     "apply",
+    "audit",
     "backup",
     "doctor",
     "journal",

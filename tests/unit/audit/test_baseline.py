@@ -1,0 +1,162 @@
+"""What every host has: each judgement passes on what a good host says, and fails on one thing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from socle.audit.answers import Answer
+from socle.audit.check import Check
+from socle.audit.checks import baseline
+from socle.audit.finding import Finding, Status
+from tests.unit.audit.scenes import NOW, by_name, run_checks
+
+GIVEN = {"sshd_penalty_exempt": ["10.64.2.1/32"]}
+
+
+def judge(one: Check, answers: Mapping[str, Answer | str]) -> Finding:
+    """The finding on web1 when it answers so: by the beginning of the command."""
+
+    def host(command: str) -> Answer | str:
+        given = {**answers, "uname": "Linux\n"}
+        return next((answer for start, answer in given.items() if command.startswith(start)), Answer(1))
+
+    facts = {"baseline": lambda: dict.fromkeys(("edge1", "web1"), GIVEN)}
+    return by_name(run_checks(one, answers={"edge1": host, "web1": host}, facts=facts))[f"web1 {one.kind}"]
+
+
+SSHD = "passwordauthentication no\nallowgroups root\nallowgroups socle-operators\nport 22\n"
+
+
+@pytest.mark.parametrize(
+    ("live", "words"),
+    [
+        (SSHD, ""),
+        (SSHD.replace("port 22", "port 2222"), ""),  # not ours to say
+        (SSHD.replace("authentication no", "authentication yes"), "passwordauthentication: yes, expected no"),
+        (SSHD.replace("allowgroups socle-operators\n", ""), "allowgroups: root, expected root socle-operators"),
+    ],
+)
+def test_sshd_is_what_the_role_says(live: str, words: str) -> None:
+    found = judge(baseline.sshd_is_as_declared, {"sshd -T -f": SSHD, "sshd -T": live})
+    assert (found.status is Status.PASSED) == (not words)
+    assert words in found.evidence
+
+
+def test_keywords_end_at_the_first_match() -> None:
+    text = "# Keys\nHostKey /etc/k\nUseDNS no\n\nMatch Group x\n\tAuthorizedKeysFile /y\n"
+    assert baseline.parse_keywords(text) == ["hostkey", "usedns"]
+
+
+UPGRADABLE = """\
+Listing...
+curl/stable-security 8.14.1-2+deb13u2 amd64 [upgradable from: 8.14.1-2]
+libc6/stable 2.41-12 amd64 [upgradable from: 2.41-11]
+"""
+
+
+@pytest.mark.parametrize(
+    ("upgradable", "age", "status", "words"),
+    [
+        ("Listing...\n", 3600, Status.PASSED, "1 h old"),
+        (UPGRADABLE, 3600, Status.FAILED, "1 pending: curl"),
+        (UPGRADABLE, 90 * 3600, Status.FAILED, "1 pending: curl"),
+        ("Listing...\n", 90 * 3600, Status.NOT_CHECKED, "4 days old"),
+    ],
+)
+def test_pending_updates_by_lists_that_are_fresh(upgradable: str, age: int, status: Status, words: str) -> None:
+    answers = {"stat": Answer(1, f"{NOW - age:.0f}\n{NOW - 10 * age:.0f}\n"), "apt list": upgradable}
+    found = judge(baseline.no_security_update_is_pending, answers)
+    assert (found.status, words in found.evidence) == (status, True), found
+
+
+def test_without_any_list_nothing_is_known() -> None:
+    found = judge(baseline.no_security_update_is_pending, {"stat": Answer(1), "apt list": "Listing...\n"})
+    assert found.status is Status.NOT_CHECKED
+
+
+PERIODIC = "".join(f'APT::Periodic::{word} "1";\n' for word in ("Enable", "Update-Package-Lists", "Unattended-Upgrade"))
+
+
+@pytest.mark.parametrize(
+    ("periodic", "last", "up", "words"),
+    [
+        (PERIODIC, f"LastTriggerUSec=@{NOW - 3600:.0f}", 9e5, ""),
+        (PERIODIC, "LastTriggerUSec=", 3600, ""),
+        (PERIODIC, "LastTriggerUSec=", 9e5, "never ran"),
+        (PERIODIC, f"LastTriggerUSec=@{NOW - 3 * 86400:.0f}", 9e5, "last run 3.0 days ago"),
+        (PERIODIC.replace('Upgrade "1"', 'Upgrade "0"'), "LastTriggerUSec=", 3600, "Unattended-Upgrade is not 1"),
+    ],
+)
+def test_updates_run_every_day(periodic: str, last: str, up: float, words: str) -> None:
+    origins = "origin=Debian,codename=trixie-security,label=Debian-Security"
+    answers = {"apt-config dump APT": periodic, "apt-config dump Un": origins, "systemctl": last, "cat": f"{up} 1"}
+    found = judge(baseline.updates_run_by_themselves, answers)
+    assert (found.status is Status.PASSED) == (not words)
+    assert words in found.evidence
+
+
+CLOCK = {
+    "date": f"{NOW:.0f}",
+    "readlink": "/usr/share/zoneinfo/Europe/Paris",
+    "timedatectl": "yes",
+    "systemd-detect-virt": Answer(1, "none"),
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "words"),
+    [
+        ({}, Status.PASSED, "NTPSynchronized=yes"),
+        ({"systemd-detect-virt": Answer(0, "lxc")}, Status.NOT_CHECKED, "container"),
+        ({"systemd-detect-virt": Answer(0, "lxc"), "date": f"{NOW - 86400:.0f}"}, Status.FAILED, "86400 s away"),
+        ({"timedatectl": "no"}, Status.FAILED, "NTPSynchronized=no"),
+        ({"readlink": "/usr/share/zoneinfo/Etc/UTC"}, Status.FAILED, "expected Europe/Paris"),
+    ],
+)
+def test_the_clock(changed: Mapping[str, Answer | str], status: Status, words: str) -> None:
+    found = judge(baseline.clock_is_right, {**CLOCK, **changed})
+    assert (found.status, words in found.evidence) == (status, True), found
+
+
+JOURNAL = {"systemd-analyze": "[Journal]\n#SystemMaxUse=1G\nSystemMaxUse=500M\n", "find": "2\n", "du": "9000000\t/x"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, ""),
+        ({"find": "0\n"}, "journald writes no file"),
+        ({"du": f"{700 * 2**20}\t/x"}, "it takes 700 MiB, bound 500 MiB"),
+        ({"systemd-analyze": "[Journal]\n"}, "no bound"),
+    ],
+)
+def test_the_journal(changed: Mapping[str, str], words: str) -> None:
+    found = judge(baseline.journal_is_kept, {**JOURNAL, **changed})
+    assert (found.status is Status.PASSED) == (not words)
+    assert words in found.evidence
+
+
+def test_metrics_restarts_and_failed_units() -> None:
+    assert judge(baseline.metrics_are_given, {"python3": "600\n"}).status is Status.PASSED
+    assert judge(baseline.metrics_are_given, {"python3": Answer(1, "", "refused")}).evidence.endswith("refused")
+    assert judge(baseline.no_restart_is_due, {}).status is Status.PASSED
+    assert judge(baseline.no_restart_is_due, {"test -e": ""}).status is Status.FAILED
+    assert judge(baseline.no_unit_failed, {"systemctl": "\n"}).status is Status.PASSED
+    failed = judge(baseline.no_unit_failed, {"systemctl": "x.service loaded failed failed X\n"})
+    assert failed.evidence == "failed: x.service"
+
+
+@pytest.mark.parametrize(("active", "enabled"), [(0, 0), (3, 0), (0, 1), (3, 1)])
+def test_what_keeps_a_host_safe_runs_and_is_enabled(active: int, enabled: int) -> None:
+    def host(command: str) -> Answer | str:
+        if command.startswith("systemctl is-active"):
+            return Answer(active)
+        if command.startswith("systemctl is-enabled"):
+            return Answer(enabled, "disabled\n" if enabled else "enabled\n")
+        return "Linux\n" if command.startswith("uname") else ""
+
+    found = run_checks(baseline.baseline_runs, answers={"edge1": host, "web1": host})
+    assert len(found) == 2 * 7
+    assert {one.status for one in found} == {Status.PASSED if active == enabled == 0 else Status.FAILED}

@@ -1,0 +1,109 @@
+"""The platform as a whole: drift, orphans, secrets, backups."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from socle.audit.checks import platform
+from socle.audit.drift import Difference, parse_tasks
+from socle.audit.finding import Finding, Status
+from tests.unit.audit.scenes import by_name, run_checks
+
+
+def judge(one: Any, state: Path = Path(), lab: bool = True, **facts: Any) -> list[Finding]:
+    loaders = {name: (lambda value=value: value) for name, value in facts.items()}
+    return run_checks(one, facts=loaders, state=state, lab=lab)
+
+
+def test_each_difference_is_a_finding_on_its_host() -> None:
+    (passed,) = judge(platform.nothing_differs_from_the_plan, drift=(40, []))
+    assert (passed.status, passed.host) == (Status.PASSED, "controller")
+    differences = [Difference("web1", "file /etc/x", "sites: update"), Difference("", "network n", "hosts: …")]
+    found = by_name(judge(platform.nothing_differs_from_the_plan, drift=(40, differences)))
+    assert found["web1 drift:file /etc/x"].evidence == "sites: update"
+    assert found["controller drift:network n"].status is Status.FAILED
+
+
+def test_what_nobody_names_in_incus_is_found() -> None:
+    (passed,) = judge(platform.nobody_left_data, strangers=[])
+    assert passed.status is Status.PASSED
+    (found,) = judge(platform.nobody_left_data, strangers=[("volume", "wp-gone")])
+    assert (found.status, found.check) == (Status.FAILED, "orphans:wp-gone")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    for folder in ("secrets", "ssh/hosts/web1", "logs", "escrow"):
+        (tmp_path / folder).mkdir(parents=True, mode=0o700)
+    for path, mode in (
+        *(("secrets/ecole.age", 0o600), ("secrets/operator.key", 0o600), ("ssh/id_ed25519", 0o600)),
+        *(("ssh/id_ed25519.pub", 0o644), ("ssh/hosts/web1/address", 0o644), ("tsig.key", 0o600)),
+    ):
+        (tmp_path / path).touch(mode=0o600)
+        (tmp_path / path).chmod(mode)
+    for folder in (tmp_path, *tmp_path.rglob("*")):
+        if folder.is_dir():
+            folder.chmod(0o700)
+    return tmp_path
+
+
+def test_closed_secrets_pass(state: Path) -> None:
+    (found,) = judge(platform.secrets_are_closed, state=state, secrets={})
+    assert found.status is Status.PASSED, found
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "words"),
+    [
+        ("secrets/ecole.age", 0o640, "secrets/ecole.age has mode 0640, expected 0600"),
+        ("ssh/id_ed25519", 0o644, "ssh/id_ed25519 has mode 0644"),
+        ("tsig.key", 0o604, "tsig.key has mode 0604"),
+        ("secrets", 0o750, "secrets/ has mode 0750, expected 0700"),
+    ],
+)
+def test_an_open_secret_is_named(state: Path, path: str, mode: int, words: str) -> None:
+    (state / path).chmod(mode)
+    (found,) = judge(platform.secrets_are_closed, state=state, secrets={})
+    assert found.status is Status.FAILED
+    assert words in found.evidence
+
+
+def test_secrets_that_cannot_be_read_are_named(state: Path) -> None:
+    (found,) = judge(platform.secrets_are_closed, state=state, secrets={"wp-ecole": "no salt"})
+    assert "wp-ecole: no salt" in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("escrow", "lab", "status"),
+    [(True, False, Status.PASSED), (False, True, Status.NOT_CHECKED), (False, False, Status.FAILED)],
+)
+def test_escrow_is_missing_in_a_lab_only(escrow: bool, lab: bool, status: Status) -> None:
+    (found,) = judge(platform.secrets_survive_the_controller, escrow=escrow, lab=lab)
+    assert found.status is status
+
+
+VERDICT = {"site": "wp-ecole", "verdict": "complete", "snapshot": "abc", "time": "2026-11-27T01:40:00Z", "bytes": 9}
+
+
+@pytest.mark.parametrize("verdict", ["complete", "partial", "failed", "late", "unknown"])
+def test_only_complete_is_green(verdict: str) -> None:
+    verdicts = [{**VERDICT, "verdict": verdict, "reason": "why", "association": "ecole"}]
+    found = by_name(judge(platform.last_backup_is_complete, backups=verdicts))
+    assert (found["web1 backup:wp-ecole"].status is Status.PASSED) == (verdict == "complete")
+    assert found["web1 backup:wp-amis"].evidence.startswith("no verdict")
+    assert found["web1 backup:wp-amis"].status is Status.FAILED
+
+
+def test_what_ansible_would_change_is_named_by_host() -> None:
+    text = """
+TASK [sshd : Configure the SSH server] *****
+changed: [web1]
+ok: [edge1]
+
+RUNNING HANDLER [sshd : Reload the SSH server] ***
+changed: [web1]
+"""
+    assert parse_tasks(text) == {"web1": ["sshd : Configure the SSH server", "sshd : Reload the SSH server"]}

@@ -1,0 +1,43 @@
+"""The program that runs on hosts, run here: answers in order, bounded in time, nothing left running."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+import pytest
+
+from socle.audit.answers import Answer, Ask
+from socle.audit.channel import Channel, open_local
+from socle.errors import Unreachable
+
+
+def test_answers_come_in_order_over_one_process() -> None:
+    channel = open_local()
+    try:
+        assert channel.run([Ask("sleep 0.3; echo é"), Ask("cat", "read"), Ask("echo no >&2; exit 3")]) == [
+            Answer(0, "é\n", ""),
+            Answer(0, "read", ""),
+            Answer(3, "", "no\n"),
+        ]
+        assert channel.run([Ask("printf 'caf\\351'")]) == [Answer(0, "caf�", "")]
+    finally:
+        channel.close()
+
+
+def test_a_command_that_does_not_end_is_ended_with_its_children() -> None:
+    channel = open_local()
+    try:
+        start = time.monotonic()
+        (answer,) = channel.run([Ask("sleep 97.25 & sleep 97.5", seconds=0.5)])
+        assert time.monotonic() - start < 10
+        assert (answer.code, "did not end" in answer.errors) == (124, True)
+        assert not [one for one in psutil.process_iter(["cmdline"]) if "97.5" in (one.info["cmdline"] or [])]
+    finally:
+        channel.close()
+
+
+def test_a_host_out_of_reach_says_why() -> None:
+    channel = Channel("web1", ["sh", "-c", "echo 'no route to host' >&2; exit 255"])
+    with pytest.raises(Unreachable, match="cannot ask web1: no route to host"):
+        channel.run([Ask("true")])
