@@ -91,7 +91,7 @@ def wait_mails(lab: Lab, count: int) -> list[EmailMessage]:
 
 def tell(lab: Lab, verdict: str) -> None:
     """Verdicts as `socle backup status` leaves them, and that they are told."""
-    path = lab.workspace.state / "backups/status.json"
+    path = lab.workspace.state / "verdicts.json"
     path.parent.mkdir(mode=0o700, exist_ok=True)
     site = {"association": "amis-du-lac", "site": "wp-amis-du-lac", "verdict": verdict, "reason": "the dump is empty"}
     path.write_text(json.dumps({"sites": [{**site, "snapshot": "", "time": None, "bytes": None}]}))

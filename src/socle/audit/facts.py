@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from socle.audit.drift import load_drift
+from socle.backups.observe import load_verdicts
 from socle.errors import SocleError
 from socle.incus.client import IncusClient
 from socle.incus.connect import open_client
@@ -26,7 +26,6 @@ from socle.stages.hosts_context import load_dns_server
 
 _PARALLEL = 8
 _POOLS = Path("/var/lib/incus/storage-pools")
-Verdicts = list[dict[str, Any]]
 
 
 def make_loaders(context: Context) -> Mapping[str, Callable[[], Any]]:
@@ -136,15 +135,6 @@ def load_missing_secrets(context: Context) -> dict[str, str]:
         except SocleError as error:
             missing[site.name] = str(error)
     return missing
-
-
-def load_verdicts(context: Context) -> Verdicts | None:
-    """The verdict of each site's backup, read from the repositories; None when socle makes no backups."""
-    try:
-        module = importlib.import_module("socle.backups.observe")
-    except ModuleNotFoundError:
-        return None
-    return list(module.load_verdicts(context))
 
 
 def restrict(context: Context, hosts: frozenset[str]) -> Context:

@@ -6,11 +6,14 @@ compared with the snapshot before it.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
 from socle.backups.facts import Attempt, Facts, Snapshot
+from socle.backups.verdict import Verdict
 from socle.files import run_write
 from socle.load.workspace import Workspace
 from socle.model.base import Model
@@ -60,3 +63,14 @@ def run_remember(workspace: Workspace, repository: str, memory: Memory) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     data = memory.model_dump(mode="json", exclude_defaults=True)
     run_write(path, json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
+
+
+VERDICTS = "verdicts.json"
+"""In the state folder: {"time", "sites"}, what was last read, for reports, alerts and metrics."""
+
+
+def run_publish(workspace: Workspace, verdicts: Iterable[Verdict], moment: float) -> None:
+    """Write down the verdicts read at `moment` (UTC epoch seconds)."""
+    said = datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+    data = {"time": said, "sites": [one.model_dump() for one in verdicts]}
+    run_write(workspace.state / VERDICTS, json.dumps(data, indent=1).encode())

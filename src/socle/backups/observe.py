@@ -26,7 +26,7 @@ from socle.backups.facts import (
     parse_attempt,
     parse_facts,
 )
-from socle.backups.memory import Memory, load_memory, run_remember
+from socle.backups.memory import Memory, load_memory, run_publish, run_remember
 from socle.backups.own import ASSOCIATION, SITE, load_own_attempt, make_expected_platform
 from socle.backups.verdict import Verdict, is_good, make_verdict
 from socle.errors import SocleError
@@ -129,6 +129,7 @@ def load_sight(context: Context, now: float | None = None) -> Sight:
     memories = make_judged(expected, observed, good, memories)
     for name, memory in memories.items():
         run_remember(context.workspace, name, memory)
+    run_publish(context.workspace, verdicts, moment)
     return Sight(expected, verdicts, observed, memories, answers)
 
 

@@ -11,11 +11,13 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from socle.audit.finding import Status
 from socle.cli.apply import run_shown
 from socle.cli.common import Session, is_interactive, make_program, verb
 from socle.errors import Exit, Problem, Refused
 from socle.lab.answers import run_wait_answers
 from socle.lab.down import run_down
+from socle.lab.proofs import Proofs, run_proofs
 from socle.lab.status import load_status
 from socle.lab.up import run_world
 from socle.load.inputs import load_platform
@@ -32,16 +34,21 @@ def register(group: click.Group) -> None:
         """The whole platform on this machine: up, status, down."""
 
     @verb(lab, "up", example="socle lab up", codes=(Exit.PARTIAL, Exit.REFUSED, Exit.UNREACHABLE))
-    def up(session: Session) -> Exit:
-        """Start the lab and bring it to what the requests say. Run again at any time: it completes what is missing."""
+    @click.option("--no-audit", is_flag=True, help="End when the sites answer: no backup, no audit, no report.")
+    def up(session: Session, no_audit: bool) -> Exit:
+        """Start the lab and bring it to what the requests say; save what is due, audit, report. Run again at any time:
+        it completes what is missing."""
         _check_lab(session, session.inputs().platform)
         with session.locked("lab up"):
             context = run_world(session)
             run_shown(session, context)
         with session.talk.step("sites answer"):
             silent = run_wait_answers(session.workspace, context.plan)
-        _show_end(session, context.plan, silent)
-        return Exit.PARTIAL if silent else Exit.DONE
+        proofs = None
+        if not (no_audit or silent):
+            proofs = run_proofs(context)
+        _show_end(session, context.plan, silent, proofs)
+        return Exit.PARTIAL if silent or (proofs and not proofs.good) else Exit.DONE
 
     @verb(lab, "status", example="socle lab status --json", codes=(Exit.UNREACHABLE,))
     def status(session: Session) -> Exit:
@@ -89,15 +96,34 @@ def _ask(question: str, yes: bool) -> bool:
     return click.confirm(question, err=True)
 
 
-def _show_end(session: Session, plan: Plan, silent: Mapping[str, str]) -> None:
+def _show_proofs(session: Session, proofs: Proofs) -> None:
+    """What was saved and audited just now."""
+    say = session.talk.say
+    complete = sum(one.verdict == "complete" for one in proofs.verdicts)
+    new = f"{len(proofs.saved)} new" if proofs.saved else "no new snapshot: all were made within a day"
+    say(f"\nBackups: {complete} of {len(proofs.verdicts)} complete ({new})")
+    for one in proofs.verdicts:
+        if one.verdict != "complete":
+            say(f"  {one.site}: {one.verdict}: {one.reason}")
+    found = proofs.findings
+    say(f"Audit, made just now: {found.passed} passed, {found.failed} failed, {found.not_checked} not checked")
+    for finding in found.findings:
+        if finding.status is Status.FAILED:
+            say(f"  {finding.host}: {finding.check}: {finding.evidence}")
+    say(f"Report: {proofs.report.pdf or proofs.report.html}")
+
+
+def _show_end(session: Session, plan: Plan, silent: Mapping[str, str], proofs: Proofs | None) -> None:
     """The sites, how to open them, what to do next."""
     say: Any = session.talk.say
     say("\nSites (their names resolve, and their certificates are verified, on the host `outside`):")
     for site in plan.sites:
         note = f"   does not answer: {silent[site.name]}" if site.name in silent else ""
         say(f"  {site.name:34} https://{render_domain(site.domain)}/{note}")
+    if proofs:
+        _show_proofs(session, proofs)
     config = session.workspace.ssh / "config"
     example = plan.sites[0].domain if plan.sites else plan.domain
     say(f"\nOpen one:   ssh -F {config} outside curl -sI https://{example}/")
     say(f"Sign in:    {make_program(sys.argv[0], Path.cwd())} login SITE")
-    session.next("socle plan", "socle lab status", "socle request new NAME --town CODE", "socle lab down")
+    session.next("socle status", "socle plan", "socle request new NAME --town CODE", "socle lab down")

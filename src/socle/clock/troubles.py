@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from socle.backups.memory import VERDICTS
 from socle.clock.certificates import FILE as CERTIFICATES
 from socle.clock.certificates import Certificate, find_reason, parse_certificates
 from socle.clock.runs import Record, parse_time
@@ -21,7 +22,6 @@ from socle.clock.schedule import Entry
 from socle.clock.times import Missed
 from socle.load.workspace import Workspace
 
-VERDICTS = "backups/status.json"
 AUDITS = "audit"
 AUDIT_DAYS = 30
 """An older audit proves nothing any more."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from socle.backups.memory import VERDICTS
 from socle.clock.alerts import load_alerted
 from socle.clock.certificates import FILE as CERTIFICATES
 from socle.clock.certificates import Certificate, parse_certificates
@@ -16,7 +17,7 @@ from socle.clock.metrics import Facts, load_json, run_write_metrics
 from socle.clock.runs import Record, load_records
 from socle.clock.schedule import Schedule
 from socle.clock.times import Missed, find_missed, find_next
-from socle.clock.troubles import AUDITS, VERDICTS, Observed, load_audits, load_observed, make_findings
+from socle.clock.troubles import AUDITS, Observed, load_audits, load_observed, make_findings
 from socle.errors import SocleError
 from socle.load.workspace import Workspace
 

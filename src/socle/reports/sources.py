@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from socle.backups.memory import VERDICTS
 from socle.load.workspace import Workspace
 from socle.model.base import Model
 from socle.reports.french import clean
@@ -98,7 +99,7 @@ def load_sources(workspace: Workspace) -> Sources:
     notes: list[str] = []
     return Sources(
         audit=load_audit(workspace.state / "audit", notes),
-        backups=load_backups(workspace.state / "backups" / "status.json", notes),
+        backups=load_backups(workspace.state / VERDICTS, notes),
         runs=load_runs(workspace.state, notes),
         notes=tuple(notes),
     )

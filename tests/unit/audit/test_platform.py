@@ -10,6 +10,7 @@ import pytest
 from socle.audit.checks import platform
 from socle.audit.drift import Difference, parse_tasks
 from socle.audit.finding import Finding, Status
+from socle.backups.verdict import Verdict
 from tests.unit.audit.scenes import by_name, run_checks
 
 
@@ -85,12 +86,14 @@ def test_escrow_is_missing_in_a_lab_only(escrow: bool, lab: bool, status: Status
     assert found.status is status
 
 
-VERDICT = {"site": "wp-ecole", "verdict": "complete", "snapshot": "abc", "time": "2026-11-27T01:40:00Z", "bytes": 9}
+VERDICT = Verdict(
+    association="ecole", site="wp-ecole", verdict="complete", snapshot="abc", time="2026-11-27T01:40:00Z", bytes=9
+)
 
 
 @pytest.mark.parametrize("verdict", ["complete", "partial", "failed", "late", "unknown"])
-def test_only_complete_is_green(verdict: str) -> None:
-    verdicts = [{**VERDICT, "verdict": verdict, "reason": "why", "association": "ecole"}]
+def test_only_complete_is_green(verdict: Any) -> None:
+    verdicts = [VERDICT.model_copy(update={"verdict": verdict, "reason": "why"})]
     found = by_name(judge(platform.last_backup_is_complete, backups=verdicts))
     assert (found["web1 backup:wp-ecole"].status is Status.PASSED) == (verdict == "complete")
     assert found["web1 backup:wp-amis"].evidence.startswith("no verdict")

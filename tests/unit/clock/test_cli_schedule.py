@@ -74,7 +74,7 @@ def server(place: Path) -> Iterator[MailServer]:
 
 
 def write_verdict(root: Path, verdict: str) -> None:
-    path = state_of(root) / "backups/status.json"
+    path = state_of(root) / "verdicts.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     site = {"association": "amis", "site": "wp-amis", "verdict": verdict, "reason": "vide", "time": None, "bytes": 3}
     path.write_text(json.dumps({"sites": [site]}))

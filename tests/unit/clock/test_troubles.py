@@ -157,7 +157,7 @@ def test_what_is_not_there_is_unread(workspace: Workspace) -> None:
 
 
 def test_everything_is_read_together(workspace: Workspace) -> None:
-    (workspace.state / "backups/status.json").write_text(json.dumps({"sites": [site("late")]}))
+    (workspace.state / "verdicts.json").write_text(json.dumps({"sites": [site("late")]}))
     write_audit(workspace, "2026-11-26T05:10:00Z.json", {"findings": [finding("passed")]}, 1)
     write_audit(workspace, "2026-11-27T05:10:00Z.json", {"findings": [finding("failed")]})
     run_write_certificates(workspace.state, [Certificate("wp-a", "a.example", error="no TLS connection")])
@@ -168,7 +168,7 @@ def test_everything_is_read_together(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"sites": {}}', '{"sites": [1]}', '{"findings": 3}'])
 def test_what_cannot_be_read_is_unread(workspace: Workspace, content: str) -> None:
-    (workspace.state / "backups/status.json").write_text(content)
+    (workspace.state / "verdicts.json").write_text(content)
     (workspace.state / "certificates.json").write_text(content)
     write_audit(workspace, "2026-11-27T05:10:00Z.json", content)
     assert look(workspace) == Observed((), frozenset({Kind.BACKUP, Kind.AUDIT, Kind.CERTIFICATE}))

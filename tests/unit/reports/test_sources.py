@@ -105,7 +105,7 @@ def test_an_empty_state_folder_gives_nothing(tmp_path: Path) -> None:
 
 def test_every_part_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     write(tmp_path / "audit", "2026-11-27T000000Z.json", b"\xff")
-    write(tmp_path / "backups", "status.json", b"{")
+    write(tmp_path, "verdicts.json", b"{")
     (tmp_path / "journal.jsonl").mkdir()
     found = load_sources(Workspace(tmp_path, "lab", tmp_path))
     assert len(found.notes) == 3

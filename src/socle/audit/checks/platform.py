@@ -8,6 +8,8 @@ from pathlib import Path
 
 from socle.audit.check import CONTROLLER, Failed, Found, NotChecked, Subject, check, expect, platform, sites
 from socle.audit.scene import Scene
+from socle.backups.own import SITE as OWN
+from socle.backups.verdict import Verdict
 from socle.model.plan import Plan, Site
 
 _GREEN = "complete"
@@ -81,15 +83,23 @@ def last_backup_is_complete(scene: Scene, site: Site) -> str:
     entry = scene.catalogue.find(site.service)
     if entry is None or entry.service.state is None:
         return "its service declares nothing to save"
-    verdicts = scene.fact("backups")
-    if verdicts is None:
-        raise NotChecked("backups", "no backup is made yet")
-    found = next((one for one in verdicts if one["site"] == site.name), None)
+    return _judge_backup(scene, site.name)
+
+
+@check("backup", each=platform, remedy="socle backup status says why; socle backup run platform")
+def platform_itself_is_saved(scene: Scene, plan: Plan) -> str:
+    """The last backup of requests, secrets and state is complete, by what is in the repository."""
+    expect(bool(plan.repositories), "no host of role vault is declared: nothing is saved")
+    return _judge_backup(scene, OWN)
+
+
+def _judge_backup(scene: Scene, name: str) -> str:
+    found: Verdict | None = next((one for one in scene.fact("backups") if one.site == name), None)
     if found is None:
-        raise Failed("no verdict: the site is not among those that are saved")
-    said = f"{found['verdict']}: snapshot {found['snapshot'] or 'none'} of {found['time'] or 'never'}"
-    expect(found["verdict"] == _GREEN, f"{said}; {found['reason']}")
-    return f"{said}, {found['bytes'] or 0} bytes"
+        raise Failed("no verdict: it is not among what is saved")
+    said = f"{found.verdict}: snapshot {found.snapshot or 'none'} of {found.time or 'never'}"
+    expect(found.verdict == _GREEN, f"{said}; {found.reason}")
+    return f"{said}, {found.bytes} bytes"
 
 
 CHECKS = (
@@ -98,4 +108,5 @@ CHECKS = (
     secrets_are_closed,
     secrets_survive_the_controller,
     last_backup_is_complete,
+    platform_itself_is_saved,
 )
