@@ -18,7 +18,15 @@ _ROOT_LINKS = {
     **{name: f"usr/{name}" for name in ("bin", "lib", "lib64", "sbin")},
     "etc/resolv.conf": "../run/systemd/resolve/stub-resolv.conf",
 }
-_CODE = ("install.php", "login-link.php", "mu-plugins/socle.php")
+_CODE = (
+    "install.php",
+    "login-link.php",
+    "languages/fr_FR.l10n.php",
+    "languages/twentytwentyfive-fr_FR.l10n.php",
+    "patterns/footer.php",
+    "mu-plugins/socle-french.php",
+    "mu-plugins/socle.php",
+)
 
 
 def deploy(_host: Host, _plan: Plan, _workspace: Workspace) -> None:
@@ -27,7 +35,8 @@ def deploy(_host: Host, _plan: Plan, _workspace: Workspace) -> None:
     # Debian's own pool would run as www-data, who may read the files of every site.
     pool = f"php{_SERVICE.PHP}-fpm.service"
     systemd.service(name="No common pool", service=pool, running=False, enabled=False)
-    for path in ("/etc/socle/php", "/usr/share/socle/wordpress/mu-plugins"):
+    folders = (f"/usr/share/socle/wordpress/{name}" for name in ("languages", "mu-plugins", "patterns"))
+    for path in ("/etc/socle/php", *folders):
         files.directory(name=f"Folder {path}", path=path, mode="755")
     for name in _CODE:
         files.put(

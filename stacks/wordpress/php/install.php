@@ -18,6 +18,8 @@ $values = json_decode(file_get_contents('php://input'), true, 4, JSON_THROW_ON_E
 set_time_limit(240);
 define('DB_NAME', $values['staging']);
 define('WP_INSTALLING', true);
+// From the start: dates, and the category that all sites have, are kept as they are said now.
+$wp_local_package = 'fr_FR';
 
 // Pluggable: no sample content, no mail about it.
 function wp_new_blog_notification(): void
@@ -30,7 +32,7 @@ require_once ABSPATH . 'wp-admin/includes/upgrade.php';
 // No loopback request to a site that is not reachable yet.
 add_filter('pre_http_request', static fn () => new WP_Error('offline', 'not during installation'));
 add_filter('pre_option_permalink_structure', static fn () => '/%postname%/');
-wp_install(
+$installed = wp_install(
     $values['title'],
     $values['administrator'],
     $values['administrator'] . '@' . $values['domain'],
@@ -52,8 +54,28 @@ foreach (get_posts(['post_type' => ['post', 'page'], 'post_status' => 'any', 'nu
     wp_delete_post($post->ID, true);
 }
 update_option('wp_page_for_privacy_policy', '0');
+
+// What visitors read until the association writes: a home page, and a page where its news will be.
+$pages = ['page_on_front' => ['Accueil', 'Bienvenue. Ce site vient d’ouvrir, ses premières informations arrivent bientôt.']];
+$pages['page_for_posts'] = ['Actualités', ''];
+foreach ($pages as $option => [$title, $text]) {
+    $page = wp_insert_post([
+        'post_type' => 'page',
+        'post_status' => 'publish',
+        'post_author' => $installed['user_id'],
+        'post_title' => $title,
+        'post_content' => $text ? "<!-- wp:paragraph -->\n<p>$text</p>\n<!-- /wp:paragraph -->" : '',
+        'menu_order' => -1,
+    ], true);
+    if (is_wp_error($page)) {
+        socle_refuse($page->get_error_message());
+    }
+    update_option($option, $page);
+}
+update_option('show_on_front', 'page');
 $wp_rewrite->set_permalink_structure('/%postname%/');
-flush_rewrite_rules(false);
+// Made by the first request: categories and tags have said nothing of their addresses to this one, which began without.
+delete_option('rewrite_rules');
 
 // One statement: all tables are there, or none.
 $moves = array_map(
