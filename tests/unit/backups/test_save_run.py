@@ -196,22 +196,29 @@ def test_a_source_that_restic_skips_is_partial(host: StubHost) -> None:
     assert host.result()["result"] == "partial"
 
 
-def test_a_full_vault_is_named_without_waiting_for_restic(host: StubHost) -> None:
-    host.behave(
-        "import time\nsys.stderr.write('Save(<data/12>) returned error, retrying after 1s: "
-        "server response unexpected: 507 Insufficient Storage\\n'); sys.stderr.flush(); time.sleep(60)"
-    )
+@pytest.mark.parametrize(
+    ("answer", "times"), [("507 Insufficient Storage", 1), ("(500): 500 Internal Server Error", 5)]
+)
+def test_a_full_vault_is_named_without_waiting_for_restic(host: StubHost, answer: str, times: int) -> None:
+    line = f"Save(<data/12>) returned error, retrying after 1s: unexpected HTTP response {answer}\n"
+    host.behave(f"import time\nsys.stderr.write({line!r} * {times}); sys.stderr.flush(); time.sleep(60)")
     began = time.monotonic()
     assert host.run() == 3
     assert time.monotonic() - began < 30
     assert "no room left" in host.result()["reason"]
 
 
+def test_a_vault_in_trouble_for_a_moment_is_waited_for(host: StubHost) -> None:
+    line = "Save(<data/12>) returned error, retrying after 1s: unexpected HTTP response (500): 500\n"
+    host.behave(f"sys.stderr.write({line!r} * 4)")
+    assert host.run() == 0
+
+
 @pytest.mark.parametrize("rows", [1, 100_000])
 def test_a_full_disk_during_the_dump_is_named(host: StubHost, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """Met as it is written, or only at the end."""
     host.write_database({"wp_posts": rows})
-    monkeypatch.setattr(load_part("database"), "create", lambda _path: open("/dev/full", "wb"))
+    monkeypatch.setattr(load_part("database"), "create", lambda _path: open("/dev/full", "wb"))  # noqa: SIM115
     assert host.run() == 3
     assert "this host's disk was full during the dump of wp_a" in host.result()["reason"]
     assert host.left() == []
