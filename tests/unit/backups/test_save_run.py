@@ -163,8 +163,28 @@ def test_what_could_not_be_read_makes_a_partial_save_that_names_it(
     result = host.result()
     assert (result["result"], result["snapshot"]) == ("partial", "6" * 64)
     assert result["unread"] == {"count": 1, "first": ["caf\udce9.jpg"]}
-    assert os.fsencode(result["reason"]) == b"1 not read: caf\xe9.jpg"
-    assert json.loads(capsys.readouterr().out)["reason"] == "1 not read: caf\udce9.jpg"
+    assert result["reason"] == "1 not read: caf\\xe9.jpg"
+    assert json.loads(capsys.readouterr().out)["reason"] == result["reason"]
+
+
+def test_a_name_cannot_write_on_a_terminal(host: StubHost, capsys: pytest.CaptureFixture[str]) -> None:
+    host.write_config(folder="/nowhere/\x1b[2J\nwp-b: complete")
+    assert host.run() == 3
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert [line.partition(":")[0] for line in said.splitlines()] == ["no Landlock here", "wp-a"]
+    assert "\\x1b[2J\\nwp-b: complete" in host.result()["reason"]
+
+
+def test_a_reason_is_short_however_much_was_not_read(host: StubHost) -> None:
+    line = '{"message_type":"error","error":{"message":"denied"},"item":"%s"}\n'
+    host.behave(
+        f"for number in range(1000): sys.stderr.write({line!r} % (folder + '/' + 'x' * 250 + str(number)))\n"
+        "print(json.dumps({'message_type': 'summary', 'snapshot_id': '6' * 64})); sys.exit(3)"
+    )
+    assert host.run() == 3
+    assert host.result()["reason"].startswith("1000 not read: ")
+    assert len(host.result()["reason"]) < 2000
 
 
 def test_what_vanishes_as_it_is_saved_is_no_failure(host: StubHost) -> None:
