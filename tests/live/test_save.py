@@ -128,7 +128,7 @@ def _find_site(plan: Plan) -> Site:
 def saves(built: Lab) -> Saves:
     """A site that was saved once."""
     found = Saves(built)
-    found.shell("/usr/lib/socle/backup run")
+    found.shell(f"/usr/lib/socle/backup run {found.site.name}")
     return found
 
 
@@ -210,7 +210,7 @@ def test_another_server_than_the_vault(saves: Saves) -> None:
 def test_a_vault_that_is_full(saves: Saves) -> None:
     vault, filler = saves.repository.host, f"{saves.repository.path}/filler"
     upload = f"{saves.site.path}/wp-content/uploads/large.bin"
-    saves.shell(f"fallocate -l {saves.repository.quota} {filler} || dd if=/dev/zero of={filler} bs=1M || :", host=vault)
+    saves.shell(f"dd if=/dev/zero of={filler} bs=1M || sync", host=vault)
     saves.shell(f"head -c 40000000 /dev/urandom > {upload}; sync")
     try:
         told = saves.run()
@@ -235,7 +235,7 @@ def test_a_repository_locked_by_another_client(saves: Saves) -> None:
     environment = {{"RESTIC_PASSWORD": sys.stdin.readline().rstrip("\\n"), "PATH": os.environ["PATH"]}}
     arguments = ["restic", "-r", "{saves.repository.path}", "--no-cache", "check", "--read-data"]
     process = subprocess.Popen(arguments, env=environment, user="socle-vault", stdout=-3, stderr=-3, cwd="/")
-    while not glob.glob("{saves.repository.path}/locks/*"):
+    while not any("tmp" not in path for path in glob.glob("{saves.repository.path}/locks/*")):
         assert process.poll() is None
         time.sleep(0.005)
     process.kill()
@@ -288,8 +288,8 @@ def test_restic_cannot_open_what_is_another_sites(saves: Saves) -> None:
 def test_no_secret_is_seen_by_others_or_told(saves: Saves) -> None:
     config = json.loads(saves.shell(f"cat /etc/socle/backups/{saves.site.name}.json"))
     watch = "while :; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '; sleep 0.05; done"
-    script = f"({watch}) > /run/seen & /usr/lib/socle/backup run > /run/told 2>&1; kill $!; cat /run/seen /run/told"
-    seen = saves.shell(script + "; journalctl -u socle-backup.service; rm /run/seen /run/told")
+    script = f"({watch}) > /run/seen & /usr/lib/socle/backup run {saves.site.name} > /run/told 2>&1; kill $!"
+    seen = saves.shell(f"{script}; cat /run/seen /run/told; journalctl -u socle-backup.service; rm /run/seen /run/told")
     assert "restic" in seen
     assert config["key"] not in seen
     assert config["credential"] not in seen

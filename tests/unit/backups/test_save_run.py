@@ -163,8 +163,28 @@ def test_what_could_not_be_read_makes_a_partial_save_that_names_it(
     result = host.result()
     assert (result["result"], result["snapshot"]) == ("partial", "6" * 64)
     assert result["unread"] == {"count": 1, "first": ["caf\udce9.jpg"]}
-    assert os.fsencode(result["reason"]) == b"1 not read: caf\xe9.jpg"
-    assert json.loads(capsys.readouterr().out)["reason"] == "1 not read: caf\udce9.jpg"
+    assert result["reason"] == "1 not read: caf\\xe9.jpg"
+    assert json.loads(capsys.readouterr().out)["reason"] == result["reason"]
+
+
+def test_a_name_cannot_write_on_a_terminal(host: StubHost, capsys: pytest.CaptureFixture[str]) -> None:
+    host.write_config(folder="/nowhere/\x1b[2J\nwp-b: complete")
+    assert host.run() == 3
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert [line.partition(":")[0] for line in said.splitlines()] == ["no Landlock here", "wp-a"]
+    assert "\\x1b[2J\\nwp-b: complete" in host.result()["reason"]
+
+
+def test_a_reason_is_short_however_much_was_not_read(host: StubHost) -> None:
+    line = '{"message_type":"error","error":{"message":"denied"},"item":"%s"}\n'
+    host.behave(
+        f"for number in range(1000): sys.stderr.write({line!r} % (folder + '/' + 'x' * 250 + str(number)))\n"
+        "print(json.dumps({'message_type': 'summary', 'snapshot_id': '6' * 64})); sys.exit(3)"
+    )
+    assert host.run() == 3
+    assert host.result()["reason"].startswith("1000 not read: ")
+    assert len(host.result()["reason"]) < 2000
 
 
 def test_what_vanishes_as_it_is_saved_is_no_failure(host: StubHost) -> None:
@@ -196,22 +216,29 @@ def test_a_source_that_restic_skips_is_partial(host: StubHost) -> None:
     assert host.result()["result"] == "partial"
 
 
-def test_a_full_vault_is_named_without_waiting_for_restic(host: StubHost) -> None:
-    host.behave(
-        "import time\nsys.stderr.write('Save(<data/12>) returned error, retrying after 1s: "
-        "server response unexpected: 507 Insufficient Storage\\n'); sys.stderr.flush(); time.sleep(60)"
-    )
+@pytest.mark.parametrize(
+    ("answer", "times"), [("507 Insufficient Storage", 1), ("(500): 500 Internal Server Error", 5)]
+)
+def test_a_full_vault_is_named_without_waiting_for_restic(host: StubHost, answer: str, times: int) -> None:
+    line = f"Save(<data/12>) returned error, retrying after 1s: unexpected HTTP response {answer}\n"
+    host.behave(f"import time\nsys.stderr.write({line!r} * {times}); sys.stderr.flush(); time.sleep(60)")
     began = time.monotonic()
     assert host.run() == 3
     assert time.monotonic() - began < 30
     assert "no room left" in host.result()["reason"]
 
 
+def test_a_vault_in_trouble_for_a_moment_is_waited_for(host: StubHost) -> None:
+    line = "Save(<data/12>) returned error, retrying after 1s: unexpected HTTP response (500): 500\n"
+    host.behave(f"sys.stderr.write({line!r} * 4)")
+    assert host.run() == 0
+
+
 @pytest.mark.parametrize("rows", [1, 100_000])
 def test_a_full_disk_during_the_dump_is_named(host: StubHost, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """Met as it is written, or only at the end."""
     host.write_database({"wp_posts": rows})
-    monkeypatch.setattr(load_part("database"), "create", lambda _path: Path("/dev/full").open("wb"))  # noqa: SIM115 - the program closes it
+    monkeypatch.setattr(load_part("database"), "create", lambda _path: open("/dev/full", "wb"))  # noqa: SIM115
     assert host.run() == 3
     assert "this host's disk was full during the dump of wp_a" in host.result()["reason"]
     assert host.left() == []

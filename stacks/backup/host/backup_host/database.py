@@ -17,6 +17,7 @@ from backup_host.programs import Failed, last_lines, run_program, started
 
 FACTS_SECONDS = 300.0
 DUMP_SECONDS = 2 * 3600.0
+BUFFER = 1 << 20
 COMPLETED = b"-- Dump completed"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _FACTS = (
@@ -150,7 +151,9 @@ def run_dump(database: str, facts: Facts, path: Path) -> dict[str, object]:
     errors = os.memfd_create("errors")
     try:
         with (
-            started(make_dump(database), timeout=DUMP_SECONDS, stdout=subprocess.PIPE, stderr=errors) as run,
+            started(
+                make_dump(database), timeout=DUMP_SECONDS, stdout=subprocess.PIPE, stderr=errors, bufsize=BUFFER
+            ) as run,
             create(path) as target,
         ):
             assert run.process.stdout  # noqa: S101 (it is a pipe, as asked)
@@ -176,7 +179,7 @@ def run_dump(database: str, facts: Facts, path: Path) -> dict[str, object]:
 
 def create(path: Path) -> BinaryIO:
     """A new file that nobody else may read, open for writing."""
-    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=1 << 20)
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=BUFFER)
 
 
 def _run_copy(lines: Iterable[bytes], target: BinaryIO) -> str:

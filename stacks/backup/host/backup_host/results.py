@@ -9,12 +9,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+LONGEST = 1500
 VERDICTS = ("complete", "partial", "failed")
 
 
 def make_time(seconds: float) -> str:
     """UTC, ISO 8601."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def make_printable(text: str) -> str:
+    """Text for people: bytes that are not UTF-8, and whatever would move their terminal's cursor, are escaped. Names of
+    files are their owners', who may be hostile."""
+    decoded = os.fsencode(text).decode(errors="backslashreplace")
+    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in decoded)
+    return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}..."
 
 
 def load_json(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from backup_host.files import Changes, Listing, find_changes, opened, run_list
 from backup_host.host import STATE, Host, load_mounts
 from backup_host.patterns import make_excluded, make_matcher
 from backup_host.programs import Failed
-from backup_host.results import make_time
+from backup_host.results import make_printable, make_time
 from backup_host.sqlite import find_databases, run_copies
 
 MARGIN = 64 * 1024**2
@@ -69,7 +69,7 @@ def run_save(site: str, config: Mapping[str, Any], host: Host) -> Result:
         result.reason = f"unexpected: {type(error).__name__}: {error}"
     finally:
         run_clear(site)
-    result.ended = time.time()
+    result.reason, result.ended = make_printable(result.reason), time.time()
     return result
 
 

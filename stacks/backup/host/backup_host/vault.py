@@ -32,6 +32,9 @@ _READABLE = ("/etc/group", "/etc/hosts", "/etc/ld.so.cache", "/etc/localtime", "
 _READ = "read-file,read-dir"
 _WRITE = f"{_READ},write-file,make-reg,make-dir,remove-file,remove-dir,refer,truncate"
 _VANISHED = os.strerror(errno.ENOENT).lower()
+_NOT_WRITTEN = re.compile(r"^Save\(.*retrying after .*\(500\)")
+"""What restic-rest-server answers when a repository's volume is full; a vault in other trouble may, for a while."""
+_REFUSALS = 5  # of a write, before it is taken for the lack of room: some 15 seconds
 _NO_ROOM = re.compile(r"\b507\b|insufficient storage|no space left|quota exceeded|would exceed", re.IGNORECASE)
 _LOCKED = re.compile(r"locked (?:exclusively )?by (?P<who>PID \d+ on \S+).*?\((?P<age>[0-9hms.]+) ago\)", re.DOTALL)
 _AGE = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?")
@@ -185,12 +188,19 @@ class Report:
         self._folder = folder
         self._lines = Lines()
         self.unread, self.vanished = Changes(), Changes()
-        self.no_room = False
+        self._refused = 0
+
+    @property
+    def no_room(self) -> bool:
+        """Whether the vault goes on refusing what restic writes."""
+        return self._refused >= _REFUSALS
 
     def add(self, line: bytes) -> None:
         """Take in a line: JSON, or whatever it says. A name that is not UTF-8 is none of its troubles."""
         text = line.decode(errors="surrogateescape").strip()
-        self.no_room = self.no_room or bool(_NO_ROOM.search(text) and "retry" in text)
+        if "retrying" in text and _NO_ROOM.search(text):
+            self._refused = _REFUSALS
+        self._refused += bool(_NOT_WRITTEN.match(text))
         item, message = parse_line(text)
         if item:
             self._note(item, message)
@@ -206,7 +216,7 @@ class Report:
         """What came of it: a snapshot only if restic names it (exit codes: restic backup --help)."""
         text = self._lines.text
         if self.no_room or (code and _NO_ROOM.search(text)):
-            return Outcome(problem=f"the vault has no room left for this repository: {last_lines(text, 1)}")
+            return Outcome(problem=f"the vault does not write: no room left for this repository? {last_lines(text, 1)}")
         snapshot = find_snapshot(output)
         if code not in (0, 3) or not snapshot:
             return Outcome(problem=find_problem(code, text))
