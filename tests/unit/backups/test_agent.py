@@ -127,6 +127,7 @@ def vault(made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
         monkeypatch.setattr(programs, "RUN_AS", {})
         monkeypatch.setattr(reading, "RECORDS", root / "records")
         monkeypatch.setattr(pruning, "ASIDE", root / "aside")
+        monkeypatch.setattr(pruning, "LOCKS", root)
         vault = Vault(root)
         shutil.copytree(made, vault.path)
         subprocess.run(["chmod", "-R", "u+w", vault.path], check=True)
@@ -379,6 +380,14 @@ def test_sweeping_deletes_only_what_no_index_names(vault: Vault) -> None:
     assert not (vault.path / old).exists()
     assert (vault.path / new).exists()
     vault.restic("check", "--read-data")
+
+
+def test_one_of_us_at_a_time(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault.save()
+    monkeypatch.setattr(pruning, "WAIT_SECONDS", 0.3)
+    with pruning.alone("asso"):
+        assert "another run is at work" in vault.act(pruning.set_aside)["error"]
+    assert vault.act(pruning.set_aside)["error"] == ""
 
 
 def test_a_list_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
