@@ -96,8 +96,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_quick(path: Path) -> None:
     """Seal restic's key again, with a hash that is quick: each call of restic opens it, and tests make hundreds."""
 
-    def derive(power: int) -> tuple[bytes, bytes, bytes]:
-        made = hashlib.scrypt(KEY.encode(), salt=salt, n=power, r=8, p=1, dklen=64, maxmem=2**28)
+    def derive(n: int, r: int, p: int) -> tuple[bytes, bytes, bytes]:
+        made = hashlib.scrypt(KEY.encode(), salt=salt, n=n, r=r, p=p, dklen=64, maxmem=2**28)
         return made[:32], made[32:48], made[48:64]
 
     def cipher(key: bytes, nonce: bytes, data: bytes) -> bytes:
@@ -106,15 +106,17 @@ def make_quick(path: Path) -> None:
     shape = json.loads(path.read_text())
     salt, data = base64.b64decode(shape["salt"]), base64.b64decode(shape["data"])
     nonce, sealed = data[:16], data[16:-16]
-    secret = cipher(derive(shape["N"])[0], nonce, sealed)
-    key, mask, r = derive(2)
+    secret = cipher(derive(shape["N"], shape["r"], shape["p"])[0], nonce, sealed)
+    key, mask, r = derive(2, 1, 1)
     sealed = cipher(key, nonce, secret)
     # Poly1305-AES, with r clamped (D. J. Bernstein, 2005).
     clamp = 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
     clamped = (int.from_bytes(r, "little") & clamp).to_bytes(16, "little")
     block = Cipher(algorithms.AES(mask), modes.ECB()).encryptor().update(nonce)  # noqa: S305 - one block, as restic's
     mac = Poly1305.generate_tag(clamped + block, sealed)
-    quick = json.dumps({**shape, "N": 2, "data": base64.b64encode(nonce + sealed + mac).decode()}).encode()
+    quick = json.dumps(
+        {**shape, "N": 2, "r": 1, "p": 1, "data": base64.b64encode(nonce + sealed + mac).decode()}
+    ).encode()
     path.unlink()
     path.with_name(hashlib.sha256(quick).hexdigest()).write_bytes(quick)
 
