@@ -272,9 +272,13 @@ def test_junk_snapshots_and_locks_are_found_and_set_aside(vault: Vault) -> None:
 def test_what_has_no_shape_of_restics_is_found(vault: Vault) -> None:
     vault.save()
     (vault.path / "index/readme").write_text("x")
+    cut = f"{'1' * 64}.rest-server-temp"
+    for kind in ("index", "locks"):
+        (vault.path / kind / cut).write_text("x")
+    vault.age(f"locks/{cut}", 2 * 86400)
     (vault.path / "data/zz").mkdir()
     (vault.path / "snapshots" / ("0" * 64)).symlink_to("/etc/passwd")
-    expected = ["data/zz", "index/readme", f"snapshots/{'0' * 64}"]
+    expected = ["data/zz", "index/readme", f"locks/{cut}", f"snapshots/{'0' * 64}"]
     assert vault.read()["foreign"] == expected
     assert vault.act(pruning.set_aside, names=expected)["error"] == ""
     assert vault.read()["foreign"] == []
@@ -320,7 +324,7 @@ def test_a_dead_clients_lock_is_named_and_cleared(vault: Vault) -> None:
         env={**os.environ, "RESTIC_PASSWORD": KEY},
     )
     for _ in range(200):
-        if list((vault.path / "locks").iterdir()):
+        if [path for path in (vault.path / "locks").iterdir() if len(path.name) == 64]:  # longer until it is whole
             break
         time.sleep(0.1)
     process.kill()
