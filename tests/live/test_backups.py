@@ -11,7 +11,7 @@ import pytest
 
 from socle.backups.verdict import Verdict
 from tests.live.backup_tools import ASSOCIATION, HOST, OTHER, SITE, STRANGER, VAULT, Backups
-from tests.live.environment import Lab
+from tests.live.environment import Lab, is_kept
 
 STATUS_SECONDS = 6.0
 """Twice the aim: tests share their machine."""
@@ -23,7 +23,8 @@ def saved(built: Lab) -> Iterator[Backups]:
     backups = Backups(built)
     backups.run()
     yield backups
-    built.run_restore()
+    if not is_kept():  # then the next run goes back by itself
+        built.run_restore()
 
 
 @pytest.fixture

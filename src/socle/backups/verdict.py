@@ -26,7 +26,7 @@ Word = Literal["complete", "partial", "failed", "late", "unknown"]
 _WEIGHTS: dict[Word, int] = {"complete": 0, "late": 1, "partial": 2, "unknown": 3, "failed": 4}
 AHEAD = 600.0
 """Seconds by which a host's clock may be ahead of the vault's."""
-BEHIND = 6 * 3600.0
+BEHIND = 12 * 3600.0
 """Seconds that may lie between the beginning of a save, which is the snapshot's time, and its arrival."""
 LOCK_SECONDS = 1800.0
 """restic writes its lock again every five minutes: one that is older than half an hour has lost its client."""

@@ -96,8 +96,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_quick(path: Path) -> None:
     """Seal restic's key again, with a hash that is quick: each call of restic opens it, and tests make hundreds."""
 
-    def derive(power: int) -> tuple[bytes, bytes, bytes]:
-        made = hashlib.scrypt(KEY.encode(), salt=salt, n=power, r=8, p=1, dklen=64, maxmem=2**28)
+    def derive(n: int, r: int, p: int) -> tuple[bytes, bytes, bytes]:
+        made = hashlib.scrypt(KEY.encode(), salt=salt, n=n, r=r, p=p, dklen=64, maxmem=2**28)
         return made[:32], made[32:48], made[48:64]
 
     def cipher(key: bytes, nonce: bytes, data: bytes) -> bytes:
@@ -106,15 +106,17 @@ def make_quick(path: Path) -> None:
     shape = json.loads(path.read_text())
     salt, data = base64.b64decode(shape["salt"]), base64.b64decode(shape["data"])
     nonce, sealed = data[:16], data[16:-16]
-    secret = cipher(derive(shape["N"])[0], nonce, sealed)
-    key, mask, r = derive(2)
+    secret = cipher(derive(shape["N"], shape["r"], shape["p"])[0], nonce, sealed)
+    key, mask, r = derive(2, 1, 1)
     sealed = cipher(key, nonce, secret)
     # Poly1305-AES, with r clamped (D. J. Bernstein, 2005).
     clamp = 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
     clamped = (int.from_bytes(r, "little") & clamp).to_bytes(16, "little")
     block = Cipher(algorithms.AES(mask), modes.ECB()).encryptor().update(nonce)  # noqa: S305 - one block, as restic's
     mac = Poly1305.generate_tag(clamped + block, sealed)
-    quick = json.dumps({**shape, "N": 2, "data": base64.b64encode(nonce + sealed + mac).decode()}).encode()
+    quick = json.dumps(
+        {**shape, "N": 2, "r": 1, "p": 1, "data": base64.b64encode(nonce + sealed + mac).decode()}
+    ).encode()
     path.unlink()
     path.with_name(hashlib.sha256(quick).hexdigest()).write_bytes(quick)
 
@@ -127,6 +129,7 @@ def vault(made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
         monkeypatch.setattr(programs, "RUN_AS", {})
         monkeypatch.setattr(reading, "RECORDS", root / "records")
         monkeypatch.setattr(pruning, "ASIDE", root / "aside")
+        monkeypatch.setattr(pruning, "LOCKS", root)
         vault = Vault(root)
         shutil.copytree(made, vault.path)
         subprocess.run(["chmod", "-R", "u+w", vault.path], check=True)
@@ -269,9 +272,13 @@ def test_junk_snapshots_and_locks_are_found_and_set_aside(vault: Vault) -> None:
 def test_what_has_no_shape_of_restics_is_found(vault: Vault) -> None:
     vault.save()
     (vault.path / "index/readme").write_text("x")
+    cut = f"{'1' * 64}.rest-server-temp"
+    for kind in ("index", "locks"):
+        (vault.path / kind / cut).write_text("x")
+    vault.age(f"locks/{cut}", 2 * 86400)
     (vault.path / "data/zz").mkdir()
     (vault.path / "snapshots" / ("0" * 64)).symlink_to("/etc/passwd")
-    expected = ["data/zz", "index/readme", f"snapshots/{'0' * 64}"]
+    expected = ["data/zz", "index/readme", f"locks/{cut}", f"snapshots/{'0' * 64}"]
     assert vault.read()["foreign"] == expected
     assert vault.act(pruning.set_aside, names=expected)["error"] == ""
     assert vault.read()["foreign"] == []
@@ -317,7 +324,7 @@ def test_a_dead_clients_lock_is_named_and_cleared(vault: Vault) -> None:
         env={**os.environ, "RESTIC_PASSWORD": KEY},
     )
     for _ in range(200):
-        if list((vault.path / "locks").iterdir()):
+        if [path for path in (vault.path / "locks").iterdir() if len(path.name) == 64]:  # longer until it is whole
             break
         time.sleep(0.1)
     process.kill()
@@ -379,6 +386,14 @@ def test_sweeping_deletes_only_what_no_index_names(vault: Vault) -> None:
     assert not (vault.path / old).exists()
     assert (vault.path / new).exists()
     vault.restic("check", "--read-data")
+
+
+def test_one_of_us_at_a_time(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault.save()
+    monkeypatch.setattr(pruning, "WAIT_SECONDS", 0.3)
+    with pruning.alone("asso"):
+        assert "another run is at work" in vault.act(pruning.set_aside)["error"]
+    assert vault.act(pruning.set_aside)["error"] == ""
 
 
 def test_a_list_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,8 @@ MODES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "check": pruning.check,
     "set_aside": pruning.set_aside,
 }
-READING = frozenset({"look", "saved", "read"})
-"""Modes that change nothing: any number of them run at once."""
+ALONE = frozenset({"make"})
+"""Modes of which one runs at a time. Reading needs no lock, and what prunes has one per repository."""
 LOCK = "/run/socle-vault.lock"
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     payload = json.loads(zlib.decompress(base64.b64decode(sys.stdin.read())))
     mode = payload["mode"]
     handle = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    if mode not in READING:
+    if mode in ALONE:
         fcntl.flock(handle, fcntl.LOCK_EX)  # an agent whose controller was killed goes on to its end
     try:
         answer = MODES[mode](payload)

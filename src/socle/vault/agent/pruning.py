@@ -6,14 +6,16 @@ but kept, with a record, where the server does not reach; only what is too large
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from socle.vault.agent.reading import (
 )
 
 ASIDE = Path("/var/lib/socle/vault-aside")
+LOCKS = Path("/run")
+WAIT_SECONDS = 300.0
 LOCK_SECONDS = 1800.0
 """restic writes its lock again every five minutes: an older one than this has lost its client."""
 FORGET_SECONDS = 3600.0
@@ -54,7 +58,8 @@ def for_each(payload: dict[str, Any], action: Callable[[str, Spec, Answer], None
         try:
             if not Path(spec["path"], "config").is_file():
                 raise Failed(f"there is no repository at {spec['path']}")
-            action(name, spec, answer)
+            with alone(name):
+                action(name, spec, answer)
         except (Failed, OSError) as error:
             answer["error"] = str(error)
         answer["seconds"] = round(time.monotonic() - start, 1)
@@ -64,6 +69,25 @@ def for_each(payload: dict[str, Any], action: Callable[[str, Spec, Answer], None
     with ThreadPoolExecutor(workers) as pool:
         answers = pool.map(attempt, repositories, repositories.values())
         return {"repositories": dict(zip(repositories, answers, strict=True))}
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """One of us at a time in a repository, also when the controller of the other is gone. Raises Failed."""
+    handle = os.open(LOCKS / f"socle-vault.{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + WAIT_SECONDS
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Failed("another run is at work in this repository: run again when it has ended") from None
+                time.sleep(0.2)
+        yield
+    finally:
+        os.close(handle)
 
 
 def forget(payload: dict[str, Any]) -> dict[str, Any]:

@@ -30,8 +30,9 @@ KINDS = ("index", "keys", "locks", "snapshots")
 ID = re.compile(r"[0-9a-f]{64}")
 KEY_SECONDS = 3600.0
 """Without a record, keys that came with the repository are taken to be its own; those that came later are not."""
+TEMPORARY = re.compile(r"[0-9a-f]{64}[.-]")
 TEMPORARY_SECONDS = 86400.0
-"""The server uploads into temporary files: one of a day ago is what an upload that was cut left."""
+"""Files have a longer name until they are whole: one of a day ago is what an upload that was cut left."""
 READ_SECONDS = 300.0
 NODES = 5_000_000
 LINE_BYTES = 1024**2
@@ -170,7 +171,7 @@ def _scan_folder(scan: Scan, kind: str, path: Path, now: float) -> None:
             if (
                 now - status.st_mtime > TEMPORARY_SECONDS
                 or not stat.S_ISREG(status.st_mode)
-                or "temp" not in found.name
+                or not TEMPORARY.match(found.name)
             ):
                 scan.foreign.append(f"{kind}/{found.name}")
         elif kind in ("locks", "snapshots", "keys") and status.st_size > SMALL_BYTES:
