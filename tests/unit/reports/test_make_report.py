@@ -200,6 +200,22 @@ def test_a_restore_counts_when_it_ended_well() -> None:
     assert find_promise(late, "restores").state is State.OLD
 
 
+def test_where_the_report_comes_from_can_be_checked() -> None:
+    sources = make_sources()
+    assert sources.audit is not None
+    made = make_report(PLAN, sources, NOW).provenance
+    assert (made.audit, made.audit_time) == (sources.audit.file, sources.audit.time)
+    assert (made.audit_digest, made.plan) == (sources.audit.digest, PLAN.digest())
+
+
+def test_a_size_is_known_with_a_snapshot_only() -> None:
+    backups = make_backups()
+    none = backups.sites[0].model_copy(update={"time": None, "size": 0})
+    changed = backups.model_copy(update={"sites": (none, *backups.sites[1:])})
+    report = make_report(PLAN, make_sources(backups=changed), NOW)
+    assert [row.size for row in report.backups] == [None, 123456789]
+
+
 def test_the_same_inputs_give_the_same_report() -> None:
     audit = make_audit(finding("b", "failed"), finding("a", "failed"))
     first, second = (make_report(PLAN, make_sources(audit=audit), NOW).model_dump_json() for _ in range(2))
