@@ -15,18 +15,10 @@ from socle.cli.common import Session, verb
 from socle.errors import Exit
 from socle.model.domains import render_domain
 from socle.reports.french import clean, make_zone
+from socle.reports.needs import render_age, render_left
 from socle.reports.observe import load_observed
-from socle.reports.status import (
-    Certificate,
-    Need,
-    Quota,
-    SiteLine,
-    Status,
-    find_trouble,
-    make_status,
-    render_age,
-    render_left,
-)
+from socle.reports.status import find_trouble, make_status
+from socle.reports.status_model import Certificate, Need, Quota, SiteLine, Status
 
 SITES_SHOWN = 25
 """More sites than this fit on no screen: then only those that need a look are shown, unless -v."""

@@ -16,7 +16,7 @@ from socle.incus.connect import open_client
 from socle.reports.edge import find_edge, load_shown, make_trust
 from socle.reports.parallel import run_parallel
 from socle.reports.sources import Sources, load_sources
-from socle.reports.status import Missed, Observed, Shown, Unknown
+from socle.reports.status_model import Missed, Observed, Shown, Unknown
 from socle.stages.base import Context
 
 SECONDS = 0.8
@@ -99,12 +99,14 @@ def load_missed(context: Context, verbs: Collection[str]) -> tuple[Missed, ...]:
     now, zone = datetime.now(UTC), ZoneInfo(context.plan.timezone)
     declared = schedule.load_schedule(context.workspace, zone, verbs, now)
     watch = clock.load_watch(context.workspace, declared, zone, now)
-    return make_missed(watch.missed(), len(declared.entries))
+    return make_missed(watch.missed(), context.platform.lab)
 
 
-def make_missed(missed: list[Any], entries: int) -> tuple[Missed, ...]:
-    """What to tell of missed runs: one line when nothing at all runs by the clock."""
-    if missed and len(missed) == entries and not any(one.installed for one in missed):
+def make_missed(missed: list[Any], lab: bool) -> tuple[Missed, ...]:
+    """What to tell of missed runs: one line when nothing at all runs by the clock, which a lab need not."""
+    if missed and not any(one.installed for one in missed):
+        if lab:
+            return ()
         detail = "nothing runs by the clock on this machine"
         return (Missed(name="schedule", detail=detail, remedy="run: socle schedule install"),)
     return tuple(

@@ -374,6 +374,7 @@ CHECKS: dict[str, Check] = {
         passed="Ce qui doit se faire à heure fixe a été fait",
         failed="Quelque chose qui doit se faire à heure fixe n’a pas été fait",
         ask="Chercher pourquoi, puis le faire",
+        why="une plateforme d’essai n’a rien à faire à heure fixe",
     ),
     "orphans": Check(
         promise="erasure",

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from socle.reports.make_report import make_report
-from socle.reports.model import Kept, Report, State
+from socle.reports.make_report import make_report, make_state
+from socle.reports.model import Fact, Kept, Report, State
 from socle.reports.promises import CHECKS, PROMISES
 from socle.reports.sources import Sources, make_runs
 from tests.unit.reports.made import (
@@ -122,6 +122,14 @@ def test_old_proof_is_said_to_be_old() -> None:
     kept = {promise.key: promise.state for promise in report.promises}
     assert kept["isolation"] is State.OLD
     assert kept["backups"] is State.PROVEN
+
+
+def test_of_several_proofs_the_oldest_counts() -> None:
+    proofs = [Fact(check="x", status="passed", text="x", time=NOW - age * DAY) for age in (1, 5, 3)]
+    assert make_state(proofs, NOW, timedelta(days=6)) == (State.PROVEN, NOW - 5 * DAY)
+    assert make_state(proofs, NOW, timedelta(days=4)) == (State.OLD, NOW - 5 * DAY)
+    undated = Fact(check="x", status="passed", text="x")
+    assert make_state([undated], NOW, timedelta(days=4)) == (State.UNKNOWN, None)
 
 
 def test_verdicts_that_are_old_or_undated_prove_nothing() -> None:
