@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -195,15 +195,17 @@ def test_orphans_and_requests_wait_for_a_decision() -> None:
 def test_a_restore_counts_when_it_ended_well() -> None:
     none = make_report(PLAN, make_sources(runs=()), NOW)
     assert find_promise(none, "restores").state is State.UNKNOWN
-    failed = make_runs(
-        [
-            *RUNS,
-            {"run": "9", "event": "started", "at": (NOW - HOUR).isoformat(), "command": "restore z", "who": "awa"},
-            {"run": "9", "event": "ended", "result": "failed: PartlyDone"},
-        ]
-    )
-    report = make_report(PLAN, make_sources(runs=failed), NOW)
-    assert find_promise(report, "restores").state is State.FAILED
+    for end, state in (
+        ({"result": "failed: PartlyDone"}, State.FAILED),
+        ({"result": "done", "exit": 3}, State.FAILED),
+        ({"result": "done"}, State.PROVEN),
+        ({}, State.PROVEN),
+    ):
+        start = {"run": "9", "event": "started", "at": (NOW - HOUR).isoformat(), "command": "restore z", "who": "awa"}
+        runs = make_runs([*RUNS, start, {"run": "9", "event": "ended", **end}])
+        promise = find_promise(make_report(PLAN, make_sources(runs=runs), NOW), "restores")
+        assert promise.state is state, end
+        assert promise.proven in (None, datetime(2026, 11, 26, 11, tzinfo=UTC)), "the one before"
     late = make_report(PLAN, make_sources(), NOW + timedelta(days=120))
     assert find_promise(late, "restores").state is State.OLD
 

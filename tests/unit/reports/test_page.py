@@ -213,3 +213,4 @@ def test_how_a_run_ended() -> None:
     (run,) = make_runs([{"run": "1", "event": "started"}])
     for result, said in results.items():
         assert render_result(run.model_copy(update={"result": result})) == said
+    assert render_result(run.model_copy(update={"result": "done", "exit": 3})) == "terminé en partie"
