@@ -4,6 +4,7 @@ is unknown, and holds nobody up."""
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -91,11 +92,10 @@ def load_certificates(context: Context, seconds: float) -> dict[str, Shown | Exc
 def load_missed(context: Context, verbs: Collection[str]) -> tuple[Missed, ...]:
     """Runs by the clock that did not happen; none in a version without a clock. Raises SocleError when the schedule
     cannot be read."""
-    try:
-        clock: Any = importlib.import_module("socle.clock.watch")
-        schedule: Any = importlib.import_module("socle.clock.schedule")
-    except ModuleNotFoundError:
+    if importlib.util.find_spec("socle.clock") is None:
         return ()
+    clock: Any = importlib.import_module("socle.clock.watch")
+    schedule: Any = importlib.import_module("socle.clock.schedule")
     now, zone = datetime.now(UTC), ZoneInfo(context.plan.timezone)
     declared = schedule.load_schedule(context.workspace, zone, verbs, now)
     watch = clock.load_watch(context.workspace, declared, zone, now)
