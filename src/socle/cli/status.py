@@ -15,18 +15,10 @@ from socle.cli.common import Session, verb
 from socle.errors import Exit
 from socle.model.domains import render_domain
 from socle.reports.french import clean, make_zone
+from socle.reports.needs import render_age, render_left
 from socle.reports.observe import load_observed
-from socle.reports.status import (
-    Certificate,
-    Need,
-    Quota,
-    SiteLine,
-    Status,
-    find_trouble,
-    make_status,
-    render_age,
-    render_left,
-)
+from socle.reports.status import find_trouble, make_status
+from socle.reports.status_model import Certificate, Need, Quota, SiteLine, Status
 
 SITES_SHOWN = 25
 """More sites than this fit on no screen: then only those that need a look are shown, unless -v."""
@@ -38,9 +30,10 @@ def register(group: click.Group) -> None:
 
     @verb(group, "status", example="socle status", codes=(Exit.PARTIAL, Exit.REFUSED))
     def status(session: Session) -> Exit:
-        """Show associations, sites, certificates, quotas, backups, and what needs a human (exit 3 when something does).
+        """Show associations, sites, certificates, quotas, backups, and what needs a human.
 
-        Reads only. A source that is out of reach is shown as unknown within two seconds.
+        Reads only. A source that is out of reach is shown as unknown within two seconds. Exit 3 when something needs
+        a human, or when nobody can tell.
         """
         context = session.context()
         verbs = group.list_commands(click.get_current_context())
@@ -48,7 +41,7 @@ def register(group: click.Group) -> None:
         found = make_status(context.plan, load_observed(context, verbs), now)
         session.show(found.model_dump(mode="json"), lambda: render_status(found, every=session.talk.verbose > 0))
         session.next("socle audit", "socle report audit", "socle backup status")
-        return Exit.PARTIAL if found.needs else Exit.DONE
+        return Exit.PARTIAL if found.needs or found.unknown else Exit.DONE
 
 
 def render_status(status: Status, every: bool = False) -> Group:
@@ -137,7 +130,8 @@ def _render_quota_line(quota: Quota) -> str:
 
 def _make_needs(status: Status, every: bool) -> Iterator[str]:
     shown: Sequence[Need] = status.needs if every else status.needs[:NEEDS_SHOWN]
-    yield f"Needs a human ({len(status.needs)}):" if status.needs else "Nothing needs a human."
+    nothing = "Nothing that could be read needs a human." if status.unknown else "Nothing needs a human."
+    yield f"Needs a human ({len(status.needs)}):" if status.needs else nothing
     for need in shown:
         remedy = f" ({need.remedy})" if need.remedy else ""
         yield " ".join(clean(f"  {need.kind}: {need.subject}: {need.detail}{remedy}").split("\n"))

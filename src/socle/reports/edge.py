@@ -10,7 +10,7 @@ from typing import Any
 
 from socle.errors import Unreachable
 from socle.model.plan import Plan
-from socle.reports.status import Shown
+from socle.reports.status_model import Shown
 
 PORT = 443
 

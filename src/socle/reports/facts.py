@@ -127,9 +127,9 @@ def make_backup_facts(rows: Iterable[BackupRow], backups: Backups | None) -> Ite
 
 
 def make_restore_facts(runs: Iterable[Run]) -> Iterator[Fact]:
-    """The last restore or drill that ended well, and any later one that did not."""
+    """The last restore or drill that brought back all it had to, and any later one that did not."""
     tried = [run for run in runs if run.command.split(" ")[0] in ("restore", "drill")]
-    good = next((run for run in tried if run.result == "done"), None)
+    good = next((run for run in tried if run.proves), None)
     if good is None:
         yield Fact(
             check="journal.restore",
@@ -141,7 +141,7 @@ def make_restore_facts(runs: Iterable[Run]) -> Iterator[Fact]:
     else:
         text = "Une restauration a été menée à bien"
         yield Fact(check="journal.restore", status="passed", text=text, time=good.time, details=(_make_detail(good),))
-    if tried and tried[0] is not good and tried[0].result.startswith("failed"):
+    if tried and tried[0].fails:
         yield Fact(
             check="journal.restore",
             status="failed",
@@ -161,7 +161,7 @@ def make_erasure_facts(plan: Plan, audit: Audit | None, runs: Iterable[Run]) -> 
         text = f"{render_count(len(plan.orphans), 'site arrêté', 'sites arrêtés')} dont les données sont conservées"
         ask = "Décider de ce que deviennent ces données : remettre le site en service, ou le retirer"
         yield Fact(check="plan.orphans", status="pending", text=text, ask=ask, who=OFFICIALS, details=details)
-    erased = next((run for run in runs if run.command.split(" ")[0] == "retire" and run.result == "done"), None)
+    erased = next((run for run in runs if run.command.split(" ")[0] == "retire" and run.proves), None)
     if erased is None:
         text = "Aucun retrait n’a encore eu lieu : l’effacement n’a pas été éprouvé ici"
         yield Fact(check="journal.retire", status="not_checked", text=text)

@@ -44,6 +44,7 @@ _COMMANDS = {
     "lab down": "Arrêt",
     "request accept": "Demande acceptée",
     "adopt": "Reprise de l’existant",
+    "login": "Lien de première connexion",
     "secrets escrow": "Clé de secours",
     "backup": "Sauvegarde",
     "restore": "Restauration",
@@ -104,7 +105,7 @@ def render_command(command: str) -> str:
 def render_result(run: Run) -> str:
     """How a run ended."""
     if run.result == "done":
-        return "terminé"
+        return "terminé en partie" if run.fails else "terminé"
     if run.result.startswith("failed"):
         return "échec" + (f" ({why})" if (why := run.result.partition(": ")[2]) else "")
     return run.result or "interrompu, ou en cours"

@@ -280,6 +280,13 @@ CHECKS: dict[str, Check] = {
         failed="L’espace d’un site n’est pas à sa place",
         ask="Remettre l’espace à sa place",
     ),
+    "pool": Check(
+        promise="limits",
+        passed="La place de chacun est comptée, et les limites s’imposent",
+        failed="La place de chacun n’est plus comptée : aucune limite ne s’impose",
+        ask="Faire recompter la place",
+        why="cela se vérifie sur la machine qui porte les disques",
+    ),
     "quota": Check(
         promise="limits",
         passed="La place accordée à chacun ne peut pas être dépassée",
@@ -367,6 +374,7 @@ CHECKS: dict[str, Check] = {
         passed="Ce qui doit se faire à heure fixe a été fait",
         failed="Quelque chose qui doit se faire à heure fixe n’a pas été fait",
         ask="Chercher pourquoi, puis le faire",
+        why="une plateforme d’essai n’a rien à faire à heure fixe",
     ),
     "orphans": Check(
         promise="erasure",

@@ -83,6 +83,18 @@ class Run(Model):
     commit: str
     result: str
     changes: int
+    exit: int | None = None
+    """The verb's exit code, where its end says it: a verb that ends in order may have done its work in part."""
+
+    @property
+    def proves(self) -> bool:
+        """Whether it did all it had to: nothing less is a proof."""
+        return self.result == "done" and self.exit == 0
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is known not to have."""
+        return self.result.startswith("failed") or self.exit not in (0, None)
 
 
 class Sources(Model):
@@ -203,7 +215,7 @@ def make_runs(events: Iterable[Any]) -> tuple[Run, ...]:
 
 
 def _make_run(start: Mapping[str, Any], end: Mapping[str, Any]) -> Run:
-    changes = end.get("changes")
+    changes, code = end.get("changes"), end.get("exit")
     return Run(
         time=parse_time(start.get("at")),
         who=clean(start.get("who") or ""),
@@ -211,6 +223,7 @@ def _make_run(start: Mapping[str, Any], end: Mapping[str, Any]) -> Run:
         commit=clean(start.get("commit") or ""),
         result=clean(end.get("result") or ""),
         changes=changes if isinstance(changes, int) else 0,
+        exit=code if isinstance(code, int) and not isinstance(code, bool) else None,
     )
 
 

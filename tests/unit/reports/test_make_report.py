@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from socle.reports.make_report import make_report
-from socle.reports.model import Kept, Report, State
+from socle.reports.make_report import make_report, make_state
+from socle.reports.model import Fact, Kept, Report, State
 from socle.reports.promises import CHECKS, PROMISES
 from socle.reports.sources import Sources, make_runs
 from tests.unit.reports.made import (
@@ -124,6 +124,14 @@ def test_old_proof_is_said_to_be_old() -> None:
     assert kept["backups"] is State.PROVEN
 
 
+def test_of_several_proofs_the_oldest_counts() -> None:
+    proofs = [Fact(check="x", status="passed", text="x", time=NOW - age * DAY) for age in (1, 5, 3)]
+    assert make_state(proofs, NOW, timedelta(days=6)) == (State.PROVEN, NOW - 5 * DAY)
+    assert make_state(proofs, NOW, timedelta(days=4)) == (State.OLD, NOW - 5 * DAY)
+    undated = Fact(check="x", status="passed", text="x")
+    assert make_state([undated], NOW, timedelta(days=4)) == (State.UNKNOWN, None)
+
+
 def test_verdicts_that_are_old_or_undated_prove_nothing() -> None:
     old = make_report(PLAN, make_sources(backups=make_backups(time=NOW - 3 * DAY)), NOW)
     assert find_promise(old, "backups").state is State.OLD
@@ -187,17 +195,35 @@ def test_orphans_and_requests_wait_for_a_decision() -> None:
 def test_a_restore_counts_when_it_ended_well() -> None:
     none = make_report(PLAN, make_sources(runs=()), NOW)
     assert find_promise(none, "restores").state is State.UNKNOWN
-    failed = make_runs(
-        [
-            *RUNS,
-            {"run": "9", "event": "started", "at": (NOW - HOUR).isoformat(), "command": "restore z", "who": "awa"},
-            {"run": "9", "event": "ended", "result": "failed: PartlyDone"},
-        ]
-    )
-    report = make_report(PLAN, make_sources(runs=failed), NOW)
-    assert find_promise(report, "restores").state is State.FAILED
+    for end, state in (
+        ({"result": "failed: PartlyDone"}, State.FAILED),
+        ({"result": "done", "exit": 3}, State.FAILED),
+        ({"result": "done"}, State.PROVEN),
+        ({}, State.PROVEN),
+    ):
+        start = {"run": "9", "event": "started", "at": (NOW - HOUR).isoformat(), "command": "restore z", "who": "awa"}
+        runs = make_runs([*RUNS, start, {"run": "9", "event": "ended", **end}])
+        promise = find_promise(make_report(PLAN, make_sources(runs=runs), NOW), "restores")
+        assert promise.state is state, end
+        assert promise.proven in (None, datetime(2026, 11, 26, 11, tzinfo=UTC)), "the one before"
     late = make_report(PLAN, make_sources(), NOW + timedelta(days=120))
     assert find_promise(late, "restores").state is State.OLD
+
+
+def test_where_the_report_comes_from_can_be_checked() -> None:
+    sources = make_sources()
+    assert sources.audit is not None
+    made = make_report(PLAN, sources, NOW).provenance
+    assert (made.audit, made.audit_time) == (sources.audit.file, sources.audit.time)
+    assert (made.audit_digest, made.plan) == (sources.audit.digest, PLAN.digest())
+
+
+def test_a_size_is_known_with_a_snapshot_only() -> None:
+    backups = make_backups()
+    none = backups.sites[0].model_copy(update={"time": None, "size": 0})
+    changed = backups.model_copy(update={"sites": (none, *backups.sites[1:])})
+    report = make_report(PLAN, make_sources(backups=changed), NOW)
+    assert [row.size for row in report.backups] == [None, 123456789]
 
 
 def test_the_same_inputs_give_the_same_report() -> None:

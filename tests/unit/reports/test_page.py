@@ -144,6 +144,13 @@ def test_data_is_never_markup() -> None:
     page.source.encode()
 
 
+def test_a_name_that_turns_the_order_round_does_not() -> None:
+    site = PLAN.sites[0].model_copy(update={"association_name": "Amis \u202egro.live\x07"})
+    page = render_page(make_report(PLAN.model_copy(update={"sites": (site,)}), make_sources(), NOW))
+    assert "Amis �gro.live�" in page
+    assert "\u202e" not in page
+
+
 def test_each_association_and_site_is_named() -> None:
     for site in PLAN.sites:
         assert PAGES["good"].text.count(site.name) >= 2
@@ -213,3 +220,4 @@ def test_how_a_run_ended() -> None:
     (run,) = make_runs([{"run": "1", "event": "started"}])
     for result, said in results.items():
         assert render_result(run.model_copy(update={"result": result})) == said
+    assert render_result(run.model_copy(update={"result": "done", "exit": 3})) == "terminé en partie"

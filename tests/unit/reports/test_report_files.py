@@ -19,6 +19,7 @@ from socle.reports import run as report_run
 from socle.reports.page import render_page
 from socle.reports.pdf import render_pdf
 from socle.reports.run import run_report
+from socle.reports.status_model import Unknown
 from socle.runs.talk import Talk
 from socle.secrets import SecretStore
 from socle.stages.base import Context
@@ -113,13 +114,21 @@ def test_report_audit_reads_the_state_folder(workspace: Workspace, tmp_path: Pat
     assert made.pdf is not None
 
 
-@pytest.mark.parametrize(("escrow", "code"), [(True, 0), (False, 3)])
+@pytest.mark.parametrize(
+    ("changes", "code", "said"),
+    [
+        ({}, 0, "Nothing needs a human."),
+        ({"escrow": False}, 3, "Needs a human (1):"),
+        ({"unknown": (Unknown(source="edge", reason="silent"),)}, 3, "Nothing that could be read needs a human."),
+    ],
+)
 def test_status_says_by_its_exit_code_whether_somebody_is_needed(
     workspace: Workspace,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    escrow: bool,
+    changes: dict[str, object],
     code: int,
+    said: str,
 ) -> None:
     class Clock:
         @staticmethod
@@ -127,12 +136,12 @@ def test_status_says_by_its_exit_code_whether_somebody_is_needed(
             return NOW
 
     monkeypatch.setattr(status_verb, "datetime", Clock)
-    monkeypatch.setattr(status_verb, "load_observed", lambda *_: observe(escrow=escrow))
+    monkeypatch.setattr(status_verb, "load_observed", lambda *_: observe(**changes))
     assert socle(workspace, "status", "--json") == code
     data = json.loads(capsys.readouterr().out)
-    assert len(data["needs"]) == (0 if escrow else 1)
+    assert len(data["needs"]) == (1 if "escrow" in changes else 0)
     assert socle(workspace, "status") == code
-    assert ("Nothing needs a human." in capsys.readouterr().out) == escrow
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verb", ["report audit", "status"])

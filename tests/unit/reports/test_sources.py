@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_unknown_statuses_are_not_checked() -> None:
     audit = parse_audit(json.dumps(data).encode(), TIME, "x")
     assert [one.status for one in audit.findings] == ["not_checked"] * 3 + ["passed"]
     assert (audit.findings[3].kind, audit.findings[3].thing) == ("d", "x")
+    assert audit.digest == hashlib.sha256(json.dumps(data).encode()).hexdigest()
 
 
 def test_bytes_that_are_no_utf8_spoil_nothing_else() -> None:

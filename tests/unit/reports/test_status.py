@@ -11,9 +11,11 @@ import pytest
 from rich.console import Console
 
 from socle.cli.status import render_status
+from socle.reports.needs import render_age
 from socle.reports.observe import make_missed
 from socle.reports.sources import Sources
-from socle.reports.status import Missed, Need, Observed, Shown, Status, Unknown, find_trouble, make_status, render_age
+from socle.reports.status import find_trouble, make_status
+from socle.reports.status_model import Missed, Need, Observed, Shown, Status, Unknown
 from tests.unit.reports.made import (
     DAY,
     HOUR,
@@ -170,11 +172,12 @@ class Late:
 
 
 def test_a_clock_that_runs_nothing_is_told_once() -> None:
-    none = make_missed([Late("audit", False), Late("drift", False)], 2)
+    none = make_missed([Late("audit", False), Late("drift", False)], lab=False)
     assert [(one.name, one.remedy) for one in none] == [("schedule", "run: socle schedule install")]
-    some = make_missed([Late("audit", True), Late("drift", False)], 3)
+    some = make_missed([Late("audit", True), Late("drift", False)], lab=True)
     assert [one.remedy for one in some] == ["run: socle schedule run audit", "run: socle schedule install"]
-    assert make_missed([], 0) == ()
+    assert make_missed([], lab=False) == ()
+    assert make_missed([Late("audit", False)], lab=True) == (), "a lab need not run by the clock"
 
 
 def test_what_could_not_be_read_is_unknown_and_said() -> None:
