@@ -9,7 +9,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -108,19 +108,19 @@ def test_a_trouble_arrives_once_and_once_more_when_it_is_mended(clocked: Lab) ->
     for _ in range(3):
         tell(clocked, "failed")
     (mail,) = wait_mails(clocked, 1)
-    assert mail["Subject"] == "[socle test] Problème : sauvegarde en échec pour wp-amis-du-lac"
-    settings = yaml.safe_load((clocked.root / "inventories/test/platform.yml").read_text())["alerts"]
+    assert mail["Subject"] == f"[socle {clocked.name}] Problème : sauvegarde en échec pour wp-amis-du-lac"
+    settings = yaml.safe_load((clocked.root / f"inventories/{clocked.name}/platform.yml").read_text())["alerts"]
     assert [one.addr_spec for one in mail["To"].addresses] == settings["to"]
     # Encrypted, as the server itself says: it was asked by STARTTLS.
     assert re.search(r"\(TLSv1\.3|ESMTPS", str(mail["Received"])), mail["Received"]
     body = mail.get_content()
     for said in ("La sauvegarde du site wp-amis-du-lac (amis-du-lac) est en échec.", "the dump is empty"):
         assert said in body
-    assert "Commande : socle backup status --env test" in body
+    assert f"Commande : socle backup status --env {clocked.name}" in body
     for _ in range(3):
         tell(clocked, "complete")
     _, mended = wait_mails(clocked, 2)
-    assert mended["Subject"] == "[socle test] Résolu : sauvegarde en échec pour wp-amis-du-lac"
+    assert mended["Subject"] == f"[socle {clocked.name}] Résolu : sauvegarde en échec pour wp-amis-du-lac"
     assert mended["In-Reply-To"] == mail["Message-ID"]
 
 
@@ -136,7 +136,7 @@ def test_a_mail_server_that_is_down_delays_and_loses_nothing(clocked: Lab) -> No
     wait_for(lambda: ":25 " in clocked.ssh("outside", ["ss", "-Hltn"]), 15)
     tell(clocked, "complete")
     tell(clocked, "complete")
-    subjects = [str(mail["Subject"]).removeprefix("[socle test] ") for mail in wait_mails(clocked, 2)]
+    subjects = [str(mail["Subject"]).removeprefix(f"[socle {clocked.name}] ") for mail in wait_mails(clocked, 2)]
     assert subjects == [
         "Problème : sauvegarde en retard pour wp-amis-du-lac",
         "Résolu : sauvegarde en retard pour wp-amis-du-lac",
@@ -167,13 +167,13 @@ def test_a_run_by_the_clock_finds_drift_and_says_so(clocked: Lab) -> None:
         assert result.returncode == 10, result.stderr
         clocked.socle("schedule", "run", "alert")
         (mail,) = wait_mails(clocked, 1)
-        assert mail["Subject"] == "[socle test] Problème : dérive constatée"
-        assert "Commande : socle plan --full --env test" in mail.get_content()
+        assert mail["Subject"] == f"[socle {clocked.name}] Problème : dérive constatée"
+        assert f"Commande : socle plan --full --env {clocked.name}" in mail.get_content()
     finally:
         clocked.apply("--full")
     clocked.socle("schedule", "run", "drift")
     clocked.socle("schedule", "run", "alert")
-    assert wait_mails(clocked, 2)[1]["Subject"] == "[socle test] Résolu : dérive constatée"
+    assert wait_mails(clocked, 2)[1]["Subject"] == f"[socle {clocked.name}] Résolu : dérive constatée"
     metrics = (clocked.workspace.state / "metrics/socle.prom").read_text()
     found = {
         sample.name: sample.value
@@ -202,7 +202,7 @@ def test_certificates_are_read_as_a_visitor_is_shown_them(clocked: Lab) -> None:
         clocked.ssh("edge1", ["systemctl", "start", "caddy"])
     clocked.socle("schedule", "alert")
     (mail,) = wait_mails(clocked, 1)
-    assert mail["Subject"] == f"[socle test] Problème : {len(shown)} certificats à surveiller"
+    assert mail["Subject"] == f"[socle {clocked.name}] Problème : {len(shown)} certificats à surveiller"
     wait_for(lambda: clocked.socle("schedule", "certificates", check=False).returncode == 0, 30)
     clocked.socle("schedule", "alert")
     assert "Résolu" in wait_mails(clocked, 2)[1]["Subject"]
@@ -214,10 +214,19 @@ CALLS = "/var/tmp/calls"
 STUB = f'#!/bin/sh\nprintf "%s\\n" "$*" >> {CALLS}\n'
 
 
-def put(lab: Lab, path: Path, text: str, mode: str = "644") -> None:
-    lab.ssh("outside", ["mkdir", "-p", str(path.parent)])
-    lab.ssh("outside", ["tee", str(path)], stdin=text.encode())
-    lab.ssh("outside", ["chmod", mode, str(path)])
+_PUT = """
+import json, pathlib, sys
+for name, text in json.load(sys.stdin).items():
+    path = pathlib.Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755 if text.startswith("#!") else 0o644)
+"""
+
+
+def put(lab: Lab, files: Mapping[Path, str]) -> None:
+    content = json.dumps({str(path): text for path, text in files.items()})
+    lab.ssh("outside", ["python3", "-c", _PUT], stdin=content.encode())
 
 
 @pytest.fixture
@@ -225,7 +234,7 @@ def controller(lab: Lab) -> Iterator[Lab]:
     """The host outside, with a program where this clone has its Python."""
     there = lab.ssh("outside", ["find", sys.executable, "-maxdepth", "0"], check=False)
     assert not there, "the host has this very program: the test would replace it"
-    put(lab, Path(sys.executable), STUB, "755")
+    put(lab, {Path(sys.executable): STUB})
     lab.ssh("outside", ["rm", "-f", CALLS])
     try:
         yield lab
@@ -243,8 +252,7 @@ def test_systemd_takes_the_timers_and_runs_what_was_missed(controller: Lab) -> N
     lab, workspace = controller, controller.workspace
     units = make_units(workspace, SCHEDULE.entries, PARIS.key, {"LANG": "C.UTF-8", "ODD": "50% $HOME \"'\\"})
     timers = [path.name for path in units if path.suffix == ".timer"]
-    for path, text in units.items():
-        put(lab, path, text)
+    put(lab, units)
     try:
         said = lab.ssh("outside", ["sh", "-c", f"systemd-analyze verify {shlex.join(map(str, units))} 2>&1"])
         assert said == ""
@@ -253,10 +261,9 @@ def test_systemd_takes_the_timers_and_runs_what_was_missed(controller: Lab) -> N
         now = datetime.now(UTC)
         for entry in SCHEDULE.entries:
             unit = f"{make_prefix(workspace)}-{entry.name}"
-            shown = lab.ssh(
-                "outside", ["systemctl", "show", "--timestamp=unix", "-P", "NextElapseUSecRealtime", f"{unit}.timer"]
-            )
-            assert shown.strip() == f"@{find_next(entry.at, now, PARIS).timestamp():.0f}", entry.name
+            asked = ["env", "TZ=UTC", "systemctl", "show", "-P", "NextElapseUSecRealtime", f"{unit}.timer"]
+            shown = lab.ssh("outside", asked).strip()
+            assert shown == f"{find_next(entry.at, now, PARIS):%a %Y-%m-%d %H:%M:%S} UTC", entry.name
         # The machine was down when it should have run: the stamp of the last time is older than that.
         missed = f"{make_prefix(workspace)}-verdicts"
         lab.ssh("outside", ["systemctl", "stop", f"{missed}.timer"])
@@ -267,7 +274,7 @@ def test_systemd_takes_the_timers_and_runs_what_was_missed(controller: Lab) -> N
         assert wait_for(lambda: read_calls(lab), 20) == [expected]
         environment = lab.ssh("outside", ["systemctl", "show", "-P", "Environment", f"{missed}.service"])
         assert "LANG=C.UTF-8" in environment
-        put(lab, Path(sys.executable), STUB + 'printf "%s\\n" "$ODD" >> ' + CALLS + "\nexit 3\n", "755")
+        put(lab, {Path(sys.executable): STUB + 'printf "%s\\n" "$ODD" >> ' + CALLS + "\nexit 3\n"})
         lab.ssh("outside", ["systemctl", "start", f"{missed}.service"])
         assert read_calls(lab)[1:] == [expected, "50% $HOME \"'\\"]
         assert lab.ssh("outside", ["systemctl", "is-failed", f"{missed}.service"], check=False).strip() == "inactive"
@@ -303,7 +310,7 @@ def test_cron_takes_the_file_and_calls_it(controller: Lab) -> None:
     text = render_cron(workspace, [*SCHEDULE.entries, entry], PARIS, ZoneInfo("UTC"), {"ODD": "50% 'a"}, soon)
     ((path, text),) = make_cron(workspace, text).items()
     try:
-        put(lab, path, text)
+        put(lab, {path: text})
         calls = wait_for(lambda: [call for call in read_calls(lab) if "run soon" in call], 100)
         expected = f"-m socle schedule run soon --due --env {workspace.environment} --root {workspace.root}"
         assert calls == [expected]

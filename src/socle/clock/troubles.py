@@ -177,23 +177,29 @@ def make_invalid_trouble(said: str) -> Trouble:
 
 
 def make_missed_troubles(missed: Iterable[Missed]) -> Iterator[Trouble]:
-    """Runs that did not happen."""
+    """Runs that did not happen. Those that the clock was never told of are one trouble: one command mends them."""
+    absent = []
     for one in missed:
-        what = f"Le travail programmé « {one.name} » n’a pas eu lieu à l’heure prévue."
         if not one.installed:
-            what += "\nIl est déclaré, mais l’horloge de cette machine ne le connaît pas."
+            absent.append(one.name)
+            continue
         yield Trouble(
             key=f"missed:{one.name}",
             kind=Kind.MISSED,
             title=f"travail programmé « {one.name} » manqué",
-            what=what,
-            todo=(
-                "Vérifier que l’horloge de la machine (systemd ou cron) fonctionne, puis lancer ce travail."
-                if one.installed
-                else "Installer le calendrier."
-            ),
-            command=f"schedule run {one.name}" if one.installed else "schedule install",
+            what=f"Le travail programmé « {one.name} » n’a pas eu lieu à l’heure prévue.",
+            todo="Vérifier que l’horloge de la machine (systemd ou cron) fonctionne, puis lancer ce travail.",
+            command=f"schedule run {one.name}",
             since=one.due,
+        )
+    if absent:
+        yield Trouble(
+            key="schedule:absent",
+            kind=Kind.MISSED,
+            title="calendrier des travaux à installer",
+            what=f"L’horloge de cette machine ne connaît pas ces travaux programmés : {', '.join(absent)}.",
+            todo="Installer le calendrier.",
+            command="schedule install",
         )
 
 

@@ -103,10 +103,11 @@ def test_a_run_that_ended_well_or_never_was_is_none() -> None:
 
 
 def test_missed_runs() -> None:
-    missed, absent = make_missed_troubles([Missed("drift", NOW, None, True), Missed("audit", NOW, None, False)])
-    assert (missed.key, missed.since, missed.command) == ("missed:drift", NOW, "schedule run drift")
-    assert (absent.key, absent.command) == ("missed:audit", "schedule install")
-    assert "ne le connaît pas" in absent.what
+    missed = [Missed("drift", NOW, None, True), Missed("audit", NOW, None, False), Missed("alert", NOW, None, False)]
+    late, absent = make_missed_troubles(missed)
+    assert (late.key, late.since, late.command) == ("missed:drift", NOW, "schedule run drift")
+    assert (absent.key, absent.command) == ("schedule:absent", "schedule install")
+    assert "ne connaît pas ces travaux programmés : audit, alert." in absent.what
 
 
 def test_certificates() -> None:
