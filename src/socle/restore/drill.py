@@ -23,7 +23,7 @@ from socle.restore.repository import Chosen, Restic, last_lines
 from socle.restore.scratch import ADDRESS, NAME, Scratch, make_volume_size, running
 from socle.restore.template import make_catalogue, make_plan, make_services, run_template
 from socle.runs.process import make_mortal
-from socle.sites.desired import make_desired
+from socle.sites.desired import Wanted, make_desired
 from socle.sites.difference import make_difference, parse_seen
 from socle.sites.exchange import Payload, run_apply, run_read
 from socle.sites.waiting import hold
@@ -106,14 +106,18 @@ def _run_there(context: Context, restic: Restic, chosen: Chosen, plan: Plan, scr
     site, talk = plan.sites[0], context.talk
     with talk.step(f"{site.name}: {scratch.instance} made ready"):
         isolation = check_isolation(scratch.workspace)
-        run_site(context, plan, scratch.workspace)
+        wanted = make_desired(plan, make_catalogue(context.catalogue), {site.name: context.secrets.site(site)})[NAME]
+        run_site(context, plan, wanted, scratch.workspace)
         run_ssh(scratch.workspace, NAME, ["systemctl", "stop", site.unit], timeout=120)
+        # What a site of today stands on may not be in an older snapshot: only what is sent is compared.
+        own = ["-mindepth", "1", "-maxdepth", "1", "!", "-name", ".socle"]
+        run_ssh(scratch.workspace, NAME, ["find", site.path, *own, "-exec", "rm", "-rf", "{}", "+"])
         push_programs(context, scratch.workspace)
     with talk.step(f"{site.name}: content sent"):
         for folder in (site.path, make_staging(site.name)):
             push(restic, chosen.snapshot.id, folder, scratch.workspace)
     given = {
-        **make_given(site, str(ADDRESS), context.secrets.site(site), {}),
+        **make_given(site, wanted[site.name], str(ADDRESS), context.secrets.site(site), {}),
         "config": make_config(site, context),
         "pages": load_pages(context, site),
     }
@@ -132,13 +136,12 @@ def check_isolation(workspace: Workspace) -> dict[str, str]:
     return {"name": "isolation", "status": "passed", "evidence": "no network interface but lo on the scratch host"}
 
 
-def run_site(context: Context, plan: Plan, workspace: Workspace) -> None:
+def run_site(context: Context, plan: Plan, wanted: Mapping[str, Wanted], workspace: Workspace) -> None:
     """All that the site stands on, but for its installation. Raises PartlyDone."""
     site = plan.sites[0]
-    desired = make_desired(plan, make_catalogue(context.catalogue), {site.name: context.secrets.site(site)})
     with connected(workspace, [NAME], context.talk) as state:
-        answer = run_read(state, {NAME: Payload(make_read(desired, NAME, full=True))})[NAME]
-        differences = make_difference(desired[NAME], parse_seen(answer), {site.name: site.association})
+        answer = run_read(state, {NAME: Payload(make_read({NAME: dict(wanted)}, NAME, full=True))})[NAME]
+        differences = make_difference(wanted, parse_seen(answer), {site.name: site.association})
         payload = Payload(make_apply([hold(one) for one in differences]))
         done = run_apply(state, {NAME: payload})[NAME]
     if isinstance(done, SocleError):

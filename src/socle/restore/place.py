@@ -20,6 +20,7 @@ from socle.model.plan import Site
 from socle.remote import connected, make_ssh, run_ssh
 from socle.restore.repository import Chosen
 from socle.runs.process import make_mortal
+from socle.sites.desired import Wanted
 from socle.sites.waiting import load_held
 from socle.stages.base import Context
 from socle.stages.sites import load_desired, load_differences
@@ -61,25 +62,40 @@ class Answer:
 def make_result(chosen: Chosen, answer: Answer) -> Result:
     """The result from the host's record."""
     site, record = chosen.site, answer.record
-    if "result" not in record:
+    try:
+        return Result(
+            site=site.name,
+            association=site.association,
+            result=str(record["result"]),
+            reason=str(record["reason"]),
+            snapshot=chosen.snapshot.id,
+            safety=str(record["safety"]),
+            checks=tuple({name: str(one[name]) for name in ("name", "status", "evidence")} for one in record["checks"]),
+            notes=tuple(map(str, record["notes"])),
+            seconds=float(record["seconds"]),
+        )
+    except (KeyError, TypeError, ValueError):
         why = answer.said or "no reason given"
-        return Result(site.name, site.association, "failed", f"{site.host} did not say how it ended: {why}")
-    return Result(
-        site=site.name,
-        association=site.association,
-        result=str(record["result"]),
-        reason=str(record["reason"]),
-        snapshot=chosen.snapshot.id,
-        safety=str(record["safety"]),
-        checks=tuple(record["checks"]),
-        notes=tuple(map(str, record["notes"])),
-        seconds=float(record["seconds"]),
-    )
+        reason = f"{site.host} did not say how it ended: {why}"
+        return Result(site.name, site.association, "failed", reason, chosen.snapshot.id)
 
 
-def make_given(site: Site, address: str, secrets: Mapping[str, str], room: Mapping[str, int]) -> dict[str, Any]:
+def make_directories(wanted: Wanted, site: Site) -> list[dict[str, Any]]:
+    """The folders that a site has below its own: it may not start without them, and an older snapshot may lack one."""
+    top = f"directory:{site.path}/"
+    return [
+        {"path": wire["key"].removeprefix(top), **wire["expected"]}
+        for wire in wanted.wires
+        if wire["key"].startswith(top)
+    ]
+
+
+def make_given(
+    site: Site, wanted: Wanted, address: str, secrets: Mapping[str, str], room: Mapping[str, int]
+) -> dict[str, Any]:
     """What the program on the host is told on its standard input."""
     return {
+        "directories": make_directories(wanted, site),
         "unit": site.unit,
         "uid": site.uid,
         "domain": site.domain,
@@ -172,13 +188,15 @@ def run_place(
 ) -> list[Result]:
     """Bring sites back in their place; one that fails stops no other. In the order of `chosen`."""
     room = load_room(context, [one.site for one in chosen])
+    desired = load_desired(context)
     by_host: dict[str, list[Chosen]] = {}
     for one in chosen:
         by_host.setdefault(one.site.host, []).append(one)
 
     def restore(one: Chosen) -> Result:
         site = one.site
-        given = make_given(site, str(context.plan.host(site.host).address), context.secrets.site(site), room[site.name])
+        wanted, address = desired[site.host][site.name], str(context.plan.host(site.host).address)
+        given = make_given(site, wanted, address, context.secrets.site(site), room[site.name])
         arguments = make_arguments(one, check=check, without_safety=without_safety)
 
         def say(step: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import json
 import os
+import pwd
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,20 @@ def test_no_database_leaves_the_sites_folder(site: Path, tmp_path: Path, path: s
     with files.opened(str(site)) as handle, pytest.raises((Failed, OSError)):
         content.run_databases(handle, copies, {path: line})
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_folders_that_a_snapshot_lacks_are_made_and_others_left(site: Path, tmp_path: Path) -> None:
+    me, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    line = {"mode": 0o2750, "owner": me, "group": group}
+    (site / "a").chmod(0o700)
+    with files.opened(str(site)) as handle:
+        content.run_directories(handle, [{"path": path, **line} for path in ("new/inner", "new", "a")])
+        (site / "out").symlink_to(tmp_path)
+        with pytest.raises(OSError, match="out"):
+            content.run_directories(handle, [{"path": "out/planted", **line}])
+    assert (site / "new/inner").stat().st_mode & 0o7777 == 0o2750
+    assert (site / "a").stat().st_mode & 0o7777 == 0o700
+    assert not (tmp_path / "planted").exists()
 
 
 def test_pairs_follow_the_order_of_lists() -> None:

@@ -13,7 +13,7 @@ loading = load_host("loading")
 
 
 def read(text: bytes) -> tuple[bytes, Any]:
-    reading = loading.Reading()
+    reading = loading.Reading("11.8.2-MariaDB")
     return b"".join(reading.read(text.splitlines(keepends=True))), reading
 
 
@@ -37,6 +37,28 @@ def test_a_cut_dump_is_refused_with_its_line() -> None:
 
 def test_an_empty_dump_is_refused() -> None:
     assert read(b"")[1].find_problem(expect(b"")) == "the dump is empty"
+
+
+HEAD = b"-- MariaDB dump 10.19-11.8.9-MariaDB, for debian\n-- Host: x\n-- Server version\t%s-MariaDB-0 from Debian\n"
+
+
+@pytest.mark.parametrize("version", [b"11.8.9", b"10.11.6", b"5.5.68"])
+def test_a_dump_of_this_series_or_an_older_one_is_taken(version: bytes) -> None:
+    assert read(HEAD % version + DUMP)[1].lines == 7
+
+
+@pytest.mark.parametrize("version", [b"12.0.1", b"11.10.1"])
+def test_a_dump_of_a_newer_series_stops_before_its_first_statement(version: bytes) -> None:
+    reading = loading.Reading("11.8.2-MariaDB")
+    lines = reading.read((HEAD % version + DUMP).splitlines(keepends=True))
+    with pytest.raises(loading.Failed, match="bring the host"):
+        list(lines)
+    assert reading.lines == 3
+
+
+def test_rows_do_not_speak_of_versions() -> None:
+    text = DUMP + b"-- filler\n" * 20 + b"-- Server version\t99.1.1\n"
+    assert read(text)[0] == text
 
 
 def test_another_dump_is_refused() -> None:

@@ -31,6 +31,7 @@ class Host:
         self.done: list[str] = []
         self.fails: dict[str, str] = {}
         self.tables = ["live"]
+        self.versions: dict[str, str] = {}
         self.snapshots: dict[str, dict[str, str]] = {}
         monkeypatch.setattr(closing, "MARKS", home / "restoring")
         monkeypatch.setattr(closing, "UNITS", home / "units")
@@ -138,6 +139,7 @@ class FakeSource:
             "site": "wp-a",
             "association": "a",
             "files": {"count": listing.count, "bytes": listing.bytes, "sha256": listing.sha256},
+            "versions": self._host.versions,
             "database": {"name": "wp_a", "bytes": 1, "sha256": "0", "tables": {"t": 3}},
         }
         (target / "manifest.json").write_text(json.dumps(data))
@@ -146,9 +148,6 @@ class FakeSource:
         for name, text in self._content.items():
             (place / name).write_text(text)
             os.utime(place / name, ns=(10**18, 10**18))
-
-    def read_head(self, _count: int) -> bytes:
-        return b"-- Server version\t11.8.2-MariaDB\n"
 
     @contextlib.contextmanager
     def dump(self) -> Iterator[Iterable[bytes]]:
@@ -315,6 +314,14 @@ def test_a_mark_that_cannot_be_read_is_not_passed_over(host: Host) -> None:
     (host.home / "restoring/wp-a").write_text('{"site": "wp-a"}')
     with pytest.raises(Failed, match="look at it"):
         host.restore()
+
+
+def test_a_newer_server_is_seen_before_anything_is_stopped(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring.loading, "load_server", lambda: "11.4.1-MariaDB")
+    host.versions = {"mariadb-server": "1:11.8.9-0+deb13u1"}
+    outcome = host.restore()
+    assert (outcome.result, "bring the host to that version" in outcome.reason) == ("refused", True)
+    assert host.done == ["notes a"]
 
 
 def test_nothing_is_restored_beside_the_volume(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from socle.restore import place
 from socle.restore.choose import Snapshot
 from socle.restore.place import Answer, Result, make_arguments, make_given, make_result, run_program
 from socle.restore.repository import Chosen, make_environment
+from socle.sites.desired import Wanted
 from tests.unit.restore.samples import make_site
 
 CHOSEN = Chosen(make_site(), Snapshot("e" * 64, "t", 1.0, (), ()), {})
@@ -35,8 +36,16 @@ def test_the_whole_command() -> None:
 
 
 def test_what_the_host_does_not_know() -> None:
-    given = make_given(make_site(), "10.0.0.5", {"database_password": "p"}, {"files": 1})
+    wires = (
+        {"key": "directory:/srv/sites/wp-a", "expected": {}},
+        {"key": "directory:/srv/sites/wp-a/wp-content", "expected": {"mode": 0o2750, "owner": "wp-a", "group": "www"}},
+        {"key": "directory:/srv/sites/wp-ab/x", "expected": {}},
+        {"key": "file:/srv/sites/wp-a/f", "expected": {}},
+    )
+    wanted = Wanted("wp-a", "a", wires, "")
+    given = make_given(make_site(), wanted, "10.0.0.5", {"database_password": "p"}, {"files": 1})
     assert given == {
+        "directories": [{"path": "wp-content", "mode": 0o2750, "owner": "wp-a", "group": "www"}],
         "unit": "socle-wp-a.service",
         "uid": 2000,
         "domain": "a.example",
@@ -50,6 +59,11 @@ def test_a_record_is_the_result() -> None:
     result = make_result(CHOSEN, Answer(RECORD))
     assert (result.result, result.reason, result.safety, result.good) == ("returned", "why", "f" * 64, False)
     assert make_result(CHOSEN, Answer({**RECORD, "result": "restored"})).good
+
+
+@pytest.mark.parametrize("changes", [{"seconds": "x"}, {"checks": 3}, {"checks": [{}]}, {"notes": None}])
+def test_what_a_hostile_host_says_is_no_result(changes: dict[str, Any]) -> None:
+    assert make_result(CHOSEN, Answer({**RECORD, **changes}, "said")).result == "failed"
 
 
 def test_silence_is_a_failure() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import hashlib
 import json
 import os
+import pwd
 import shutil
 import stat
 from collections import deque
@@ -105,6 +107,22 @@ def run_databases(folder: int, copies: Path, described: Mapping[str, Line]) -> N
                 os.fsync(handle)
             os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)
             os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def run_directories(folder: int, wanted: Iterable[Line]) -> None:
+    """Make the folders that are missing. One that is there stays as it is."""
+    for line in sorted(wanted, key=lambda one: make_key(str(one["path"]))):
+        with _opened_parent(folder, str(line["path"])) as (parent, name):
+            try:
+                os.mkdir(name, 0o700, dir_fd=parent)
+            except FileExistsError:
+                continue
+            handle = os.open(name, _FOLDER, dir_fd=parent)
+            try:
+                os.fchown(handle, pwd.getpwnam(line["owner"]).pw_uid, grp.getgrnam(line["group"]).gr_gid)
+                os.fchmod(handle, int(line["mode"]))
+            finally:
+                os.close(handle)
 
 
 @dataclass

@@ -16,6 +16,8 @@ from typing import Any
 from backup_host.database import COMPLETED
 from backup_host.programs import Failed, last_lines, started
 
+from restore_host.manifest import find_newer
+
 STAGING = "socle_staging_"
 FORMER = "socle_former_"
 LOAD_SECONDS = 6 * 3600.0
@@ -35,22 +37,29 @@ _DEFINER = re.compile(
     rb"^((?:/\*!\d+ CREATE\*/ )?(?:/\*!\d+ |CREATE ))DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*`",
 )
 _INSERT = b"INSERT INTO "
+_SERVER = re.compile(rb"-- Server version\s+(\S+)")
+_HEAD = 20
 _SHOWN = 5
 
 
 @dataclass
 class Reading:
-    """A dump as it goes by: its lines, bytes and digest, and how it ends."""
+    """A dump as it goes by: its lines, bytes and digest, and its end. `server`: the version of the one it is for."""
 
+    server: str
     lines: int = 0
     bytes: int = 0
     last: bytes = b""
     digest: Any = field(default_factory=hashlib.sha256)
 
     def read(self, stream: Iterable[bytes]) -> Iterator[bytes]:
-        """Each line, without who made what: it will be the site's own account. Lines keep their numbers."""
+        """Each line, without who made what: it will be the site's own account. Lines keep their numbers. Raises Failed
+        when a newer server made it."""
         for line in stream:
             self.lines += 1
+            made = _SERVER.match(line) if self.lines <= _HEAD else None
+            if made and (problem := find_newer(made[1].decode(errors="replace"), self.server)):
+                raise Failed(problem)
             self.bytes += len(line)
             self.digest.update(line)
             self.last = line if line.strip() else self.last
@@ -215,7 +224,7 @@ class Loader:
         packet = int(sql("SELECT @@GLOBAL.max_allowed_packet;")[0])
         larger = f"SET GLOBAL max_allowed_packet = {PACKET};"
         sql(f"CREATE DATABASE {quote(self.staging)} CHARACTER SET utf8mb4; {rights} {larger}")
-        reading = Reading()
+        reading = Reading(load_server())
         try:
             problem = self._feed(reading.read(lines), self.staging)
         finally:

@@ -14,8 +14,7 @@ from backup_host.programs import Failed
 
 LARGEST = 64 * 1024**2
 FORMAT = 1
-_SERVER = re.compile(rb"^-- Server version\s+(\d+)\.(\d+)\.", re.MULTILINE)
-_VERSION = re.compile(r"(\d+)\.(\d+)\.")
+_SERIES = re.compile(r"(?:\d+:)?(\d+)\.(\d+)\.")
 _DISK_FACTOR, _DISK_TABLE = 1.5, 256 * 1024
 """Disk that a dump takes once it is loaded, at most: InnoDB's pages are not full, and each table has its own."""
 
@@ -89,21 +88,20 @@ def find_problems(manifest: Manifest, config: Mapping[str, Any], room: Mapping[s
             yield f"its database may take {need} bytes, and the volume of databases has {room['database']} free"
 
 
-def find_newer(head: bytes, server: str) -> str:
-    """Why a dump that begins with `head` must not be loaded into a server of that version: it comes from a newer
-    series, which may write what an older one reads otherwise. Empty when it may."""
-    made, here = _SERVER.search(head), _VERSION.match(server)
-    if not made:
-        return "the dump does not begin as one of MariaDB"
-    if not here:
-        return f"the version of the server here cannot be read: {server!r}"
-    dumped, loaded = (int(made[1]), int(made[2])), (int(here[1]), int(here[2]))
-    if dumped > loaded:
-        return (
-            f"the dump was made by MariaDB {dumped[0]}.{dumped[1]}, and the server here is {loaded[0]}.{loaded[1]}: "
-            "bring the host to that version first"
-        )
-    return ""
+def parse_series(version: str) -> tuple[int, int]:
+    """The series of a version of MariaDB, as the server or its package gives it. Raises Failed."""
+    found = _SERIES.match(version)
+    if not found:
+        raise Failed(f"this is no version of MariaDB: {version!r}")
+    return int(found[1]), int(found[2])
+
+
+def find_newer(made: str, here: str) -> str:
+    """Why a dump that MariaDB `made` wrote must not be loaded into the server `here`: a newer series may write what an
+    older one reads otherwise. Empty when it may."""
+    if parse_series(made) <= parse_series(here):
+        return ""
+    return f"the dump was made by MariaDB {made}, and the server here is {here}: bring the host to that version first"
 
 
 def make_version_notes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -19,7 +19,8 @@ FIELDS = ("site", "association", "service", "folder", "exclude", "sqlite", "data
 class Request:
     """A site to bring back. `config` is what it is saved with (/etc/socle/backups/<site>.json); `uid` owns its files;
     `room`: bytes that its volume holds in all (`files`) and that the databases' volume has free (`database`), which
-    nothing on the host shows; `pages`: paths that must answer."""
+    nothing on the host shows; `pages`: paths that must answer; `directories`: what must be there for the site to start
+    (`path` from its folder, `mode`, `owner`, `group`), which an older snapshot may not hold."""
 
     site: str
     snapshot: str
@@ -31,6 +32,7 @@ class Request:
     password: str = field(default="", repr=False)
     room: Mapping[str, int] = field(default_factory=dict)
     pages: tuple[str, ...] = ("/",)
+    directories: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def folder(self) -> str:
@@ -70,4 +72,5 @@ def make_request(site: str, snapshot: str, config: Mapping[str, Any], given: Map
         password=str(given.get("database_password", "")),
         room=dict(given.get("room", {})),
         pages=tuple(given.get("pages", ("/",))),
+        directories=tuple(given.get("directories", ())),
     )

@@ -31,7 +31,7 @@ from restore_host.manifest import (
 from restore_host.request import Request
 from restore_host.source import LISTING, MANIFEST, Source, make_work
 
-HEAD = 8192
+SERVER = "mariadb-server"
 Save = Callable[[], str]
 """Saves the site as it is; the snapshot. Raises Failed."""
 
@@ -97,11 +97,13 @@ class Restore:
         manifest = self._take_notes(source)
         problems = list(find_problems(manifest, request.config, request.room))
         if manifest.database and not problems:
+            # The dump itself is asked again as it is loaded.
             server = loading.load_server()
-            if problem := find_newer(source.read_head(HEAD), server):
+            made = manifest.versions.get(SERVER, "")
+            if made and (problem := find_newer(made, server)):
                 problems.append(problem)
             else:
-                self.outcome.passed("version of the database server", server)
+                self.outcome.passed("version of the database server", f"{made or 'unknown'} then, {server} here")
         if problems:
             raise Refused("; ".join(problems))
         self.outcome.passed("manifest", f"of {manifest.site}: {manifest.files['count']} files")
@@ -182,6 +184,8 @@ class Restore:
         found = content.compare(request.folder, make_matcher(patterns), self._work / LISTING, source.precision)
         if found.problem:
             raise Failed(found.problem)
+        with opened(request.folder) as folder:
+            content.run_directories(folder, request.directories)
         changed = f"; {found.changed} changed while they were saved" if found.changed else ""
         self.outcome.passed("files", f"{found.files} files, {found.bytes} bytes as listed{changed}")
         for path, line in manifest.sqlite.items():

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from backup_host.patterns import escape
 from backup_host.programs import Failed, last_lines, run_program, started
 from backup_host.vault import CACHE, CERTIFICATE, make_secrets
 
@@ -22,7 +21,6 @@ MANIFEST = "manifest.json"
 LISTING = "files.jsonl"
 NOTES_SECONDS = 3600.0
 FILES_SECONDS = 12 * 3600.0
-HEAD_SECONDS = 300.0
 
 
 class Source(Protocol):
@@ -32,9 +30,6 @@ class Source(Protocol):
 
     def take_notes(self, target: Path) -> None:
         """Put what goes with the files (manifest, list, SQLite databases; not the dump) below `target`."""
-
-    def read_head(self, count: int) -> bytes:
-        """The first `count` bytes of the dump."""
 
     def dump(self) -> contextlib.AbstractContextManager[Iterable[bytes]]:
         """The lines of the dump. Raises Failed at its end when it could not be read to the end."""
@@ -68,19 +63,8 @@ class Vault:
 
     def put_files(self, folder: str, patterns: Sequence[str]) -> None:
         kept = [part for pattern in patterns for part in ("--exclude", f"/{pattern}")]
-        place = f"{self._snapshot}:{escape_folder(folder)}"
+        place = f"{self._snapshot}:{folder}"
         self._run(FILES_SECONDS, "restore", place, "--target", folder, "--delete", *kept)
-
-    def read_head(self, count: int) -> bytes:
-        command = self._command("dump", self._snapshot, f"{self._staging}/{DUMP}")
-        secrets = make_secrets(self._config)
-        with _errors() as errors:
-            with started(command, timeout=HEAD_SECONDS, env=secrets, stdout=subprocess.PIPE, stderr=errors) as run:
-                head = _stream(run.process.stdout).read(count)
-                run.process.kill()
-            if not head:
-                raise Failed(f"restic dump of {self._snapshot[:8]}: {_said(errors) or 'the dump is empty'}")
-        return head
 
     @contextlib.contextmanager
     def dump(self) -> Iterator[Iterable[bytes]]:
@@ -112,19 +96,10 @@ class Sent:
     def put_files(self, folder: str, patterns: Sequence[str]) -> None:
         """They are there."""
 
-    def read_head(self, count: int) -> bytes:
-        with (self._staging / DUMP).open("rb") as stream:
-            return stream.read(count)
-
     @contextlib.contextmanager
     def dump(self) -> Iterator[Iterable[bytes]]:
         with (self._staging / DUMP).open("rb", buffering=1 << 20) as stream:
             yield stream
-
-
-def escape_folder(folder: str) -> str:
-    """A folder as restic takes it after the snapshot's id: a path, no pattern."""
-    return folder.rstrip("/")
 
 
 def make_work(path: Path) -> Path:
@@ -150,6 +125,3 @@ def _said(handle: int) -> str:
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:
     assert stream  # noqa: S101 (it is a pipe, as asked)
     return stream
-
-
-__all__ = ["DUMP", "LISTING", "MANIFEST", "Sent", "Source", "Vault", "escape", "make_work"]
