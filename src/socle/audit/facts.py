@@ -94,15 +94,11 @@ def load_quotas(context: Context) -> dict[str, Any] | None:
         return None
     kind = run(["findmnt", "-rno", "FSTYPE", str(folder)], timeout=10, check=False).stdout.decode().strip()
     if kind != "btrfs":
-        return {
-            "enforced": False,
-            "why": f"the pool is a plain folder ({kind or 'dir'}): no quota is enforced",
-            "limits": {},
-        }
-    if not load_counts(incus.pool):
-        return {"enforced": False, "why": "btrfs has stopped counting what volumes take", "limits": {}}
+        why = f"the pool is a plain folder ({kind or 'dir'}): no quota is enforced"
+        return {"enforced": False, "why": why, "limits": {}}
     shown = run(["btrfs", "qgroup", "show", "-r", "--raw", str(folder)], timeout=60).stdout.decode()
-    return {"enforced": True, "why": "", "limits": parse_limits(shown, f"custom/{project}_")}
+    why = "" if load_counts(incus.pool) else "btrfs has stopped counting what volumes take"
+    return {"enforced": not why, "why": why, "limits": parse_limits(shown, f"custom/{project}_")}
 
 
 def parse_limits(shown: str, prefix: str) -> dict[str, int | None]:

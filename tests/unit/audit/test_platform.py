@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from socle.audit.checks import platform
-from socle.audit.drift import Difference, parse_tasks
+from socle.audit.drift import Difference, find_site_differences, parse_tasks
 from socle.audit.finding import Finding, Status
-from tests.unit.audit.scenes import by_name, run_checks
+from socle.sites.desired import make_wanted
+from socle.sites.difference import Seen
+from socle.sites.resources import File, Grant, Unit
+from tests.unit.audit.scenes import by_name, make_plan, run_checks
 
 
 def judge(one: Any, state: Path = Path(), lab: bool = True, **facts: Any) -> list[Finding]:
@@ -107,3 +110,48 @@ RUNNING HANDLER [sshd : Reload the SSH server] ***
 changed: [web1]
 """
     assert parse_tasks(text) == {"web1": ["sshd : Configure the SSH server", "sshd : Reload the SSH server"]}
+
+
+WANTED = {
+    "wp-ecole": make_wanted(
+        "wp-ecole",
+        "ecole",
+        (File("/etc/x", b"x", 0o640), Grant("wp_ecole", "secret"), Unit("u.service", watches=("file:/etc/x",))),
+    )
+}
+STATE = {wire["key"]: wire["expected"] for wire in WANTED["wp-ecole"].wires}
+
+
+def drift(state: dict[str, Any] | None, keys: tuple[str, ...] = ()) -> dict[str, str]:
+    seen = Seen(keys=(*WANTED["wp-ecole"].keys, *keys), stamp=WANTED["wp-ecole"].stamp, state=state)
+    found = find_site_differences("web1", WANTED, {"wp-ecole": seen}, make_plan())
+    return {one.label: one.evidence for one in found}
+
+
+def test_what_differs_of_a_site_is_said_in_words_without_secrets() -> None:
+    assert drift(STATE) == {}
+    file, grant = STATE["file:/etc/x"], STATE["grant:wp_ecole"]
+    assert drift({**STATE, "file:/etc/x": {**file, "mode": 0o644, "owner": "eve"}}) == {
+        "file /etc/x": "mode 0644, expected 0640; owner eve, expected root, for wp-ecole"
+    }
+    assert drift({**STATE, "file:/etc/x": {**file, "digest": "0"}}) == {
+        "file /etc/x": "its content is another, for wp-ecole"
+    }
+    assert drift({**STATE, "grant:wp_ecole": {**grant, "hash": "*0", "databases": ["wp_ecole", "x"]}}) == {
+        "database user wp_ecole": "databases ['wp_ecole', 'x'], expected ['wp_ecole']; "
+        "its password is another, for wp-ecole"
+    }
+    assert drift({**STATE, "file:/etc/x": None}) == {"file /etc/x": "it is not there, for wp-ecole"}
+    assert drift({**STATE, "unit:u.service": {"unreadable": "no bus"}}) == {
+        "unit u.service": "not checked: no bus, for wp-ecole"
+    }
+
+
+def test_what_nothing_explains_any_more_differs() -> None:
+    assert drift(STATE, keys=("shared:/etc/caddy/sites/old.caddy",)) == {
+        "file /etc/caddy/sites/old.caddy": "nothing declares it any more, for wp-ecole"
+    }
+
+
+def test_a_site_that_was_not_read_is_not_green() -> None:
+    assert len(drift(None)) == len(STATE)
