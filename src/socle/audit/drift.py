@@ -112,6 +112,8 @@ def _load_sites(context: Context) -> tuple[int, list[Difference]]:
     """What sites have on each host, against what is wanted: one round trip to each."""
     desired = load_desired(context)
     names = list(desired)
+    if not names:
+        return 0, []
     payloads = {host: Payload(make_read(desired, host, full=True)) for host in names}
     with connected(context.workspace, names) as remote:
         answers = run_read(remote, payloads)
