@@ -422,11 +422,12 @@ def memory_without_limit(lab: Lab, plan: Plan) -> Iterator[None]:
 @breaks("web1 isolation:{site}", "web1 databases")
 def right_to_read_anothers_users(lab: Lab, plan: Plan) -> Iterator[None]:
     one, other = plan.sites[0].database, plan.sites[1].database
-    sh(lab, "web1", f"mariadb -e \"GRANT SELECT ON {other}.wp_users TO '{one}'@'localhost'\"")
+    rights = f"ON {other}.wp_users {{}} '{one}'@'localhost';"
+    sh(lab, "web1", "mariadb", f"GRANT SELECT {rights.format('TO')}")
     try:
         yield
     finally:
-        sh(lab, "web1", f"mariadb -e \"REVOKE SELECT ON {other}.wp_users FROM '{one}'@'localhost'\"")
+        sh(lab, "web1", "mariadb", f"REVOKE SELECT {rights.format('FROM')}")
 
 
 @breaks("web1 databases")

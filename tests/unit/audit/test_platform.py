@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from socle.audit.checks import platform
 from socle.audit.drift import Difference, find_site_differences, parse_tasks
 from socle.audit.finding import Finding, Status
+from socle.backups.verdict import Verdict
+from socle.clock.times import Missed
+from socle.model.plan import Repository
 from socle.sites.desired import make_wanted
 from socle.sites.difference import Seen
 from socle.sites.resources import File, Grant, Unit
@@ -88,16 +92,59 @@ def test_escrow_is_missing_in_a_lab_only(escrow: bool, lab: bool, status: Status
     assert found.status is status
 
 
-VERDICT = {"site": "wp-ecole", "verdict": "complete", "snapshot": "abc", "time": "2026-11-27T01:40:00Z", "bytes": 9}
+VERDICT = Verdict(
+    association="ecole",
+    site="wp-ecole",
+    verdict="complete",
+    snapshot="abcdef0123",
+    time="2026-11-27T01:40:00Z",
+    bytes=9,
+)
+REPOSITORY = Repository(
+    name="ecole",
+    association="ecole",
+    host="vault1",
+    path="/srv/vault/ecole",
+    volume="repository__ecole",
+    url="rest:https://10.64.2.12:8443/ecole/",
+    quota=1,
+    sites=("wp-ecole",),
+)
 
 
 @pytest.mark.parametrize("verdict", ["complete", "partial", "failed", "late", "unknown"])
-def test_only_complete_is_green(verdict: str) -> None:
-    verdicts = [{**VERDICT, "verdict": verdict, "reason": "why", "association": "ecole"}]
+def test_only_complete_is_green(verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan().model_copy(update={"repositories": (REPOSITORY,)})
+    monkeypatch.setattr("tests.unit.audit.scenes.make_plan", lambda: plan)
+    verdicts = {"wp-ecole": VERDICT.model_copy(update={"verdict": verdict, "reason": "why"})}
     found = by_name(judge(platform.last_backup_is_complete, backups=verdicts))
     assert (found["web1 backup:wp-ecole"].status is Status.PASSED) == (verdict == "complete")
-    assert found["web1 backup:wp-amis"].evidence.startswith("no verdict")
-    assert found["web1 backup:wp-amis"].status is Status.FAILED
+    assert ("why" in found["web1 backup:wp-ecole"].evidence) == (verdict != "complete")
+    for name in ("web1 backup:wp-amis", "controller backup:platform"):
+        assert found[name].evidence.startswith("no verdict")
+        assert found[name].status is Status.FAILED
+
+
+def test_without_a_vault_nothing_is_saved() -> None:
+    found = judge(platform.last_backup_is_complete, backups={})
+    assert {one.evidence for one in found} == {"no vault is declared: nothing is saved"}
+    assert {one.status for one in found} == {Status.FAILED}
+
+
+DUE = datetime(2026, 11, 27, 5, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("installed", "lab", "status"),
+    [(True, True, Status.FAILED), (False, True, Status.NOT_CHECKED), (False, False, Status.FAILED)],
+)
+def test_a_missed_run_is_named(installed: bool, lab: bool, status: Status) -> None:
+    missed = [Missed("audit", DUE, None, installed)]
+    (found,) = judge(platform.nothing_was_missed, lab=lab, schedule=(["audit", "drift"], missed))
+    assert found.status is status
+    assert found.check == ("schedule:audit" if installed else "schedule")
+    (passed,) = judge(platform.nothing_was_missed, lab=lab, schedule=(["audit", "drift"], []))
+    assert passed.status is Status.PASSED
 
 
 def test_what_ansible_would_change_is_named_by_host() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from socle.audit.check import CONTROLLER, Failed, Found, NotChecked, Subject, check, expect, platform, sites
 from socle.audit.scene import Scene
+from socle.backups.own import SITE as PLATFORM
 from socle.model.plan import Plan, Site
 
 _GREEN = "complete"
@@ -75,21 +76,36 @@ def secrets_survive_the_controller(scene: Scene, _plan: Plan) -> str:
     return "an escrow key is among the recipients of every secret"
 
 
-@check("backup", each=sites, remedy="socle backup status says why; socle backup run")
-def last_backup_is_complete(scene: Scene, site: Site) -> str:
+def _saved(plan: Plan) -> Iterator[Subject]:
+    """Each site, and the platform itself."""
+    yield from sites(plan)
+    yield Subject(CONTROLLER, PLATFORM, None)
+
+
+@check("backup", each=_saved, remedy="socle backup status says why; socle backup run")
+def last_backup_is_complete(scene: Scene, site: Site | None) -> str:
     """Each site's last backup is complete, by what is in the repository."""
-    entry = scene.catalogue.find(site.service)
-    if entry is None or entry.service.state is None:
+    entry = scene.catalogue.find(site.service) if site else None
+    if site and (entry is None or entry.service.state is None):
         return "its service declares nothing to save"
-    verdicts = scene.fact("backups")
-    if verdicts is None:
-        raise NotChecked("backups", "no backup is made yet")
-    found = next((one for one in verdicts if one["site"] == site.name), None)
+    expect(scene.plan.repositories, "no vault is declared: nothing is saved")
+    found = scene.fact("backups").get(site.name if site else PLATFORM)
     if found is None:
-        raise Failed("no verdict: the site is not among those that are saved")
-    said = f"{found['verdict']}: snapshot {found['snapshot'] or 'none'} of {found['time'] or 'never'}"
-    expect(found["verdict"] == _GREEN, f"{said}; {found['reason']}")
-    return f"{said}, {found['bytes'] or 0} bytes"
+        raise Failed("no verdict: it is not among what is saved")
+    said = f"{found.verdict}: snapshot {found.snapshot[:8] or 'none'} of {found.time or 'never'}"
+    expect(found.verdict == _GREEN, f"{said}; {found.reason}")
+    return f"{said}, {found.bytes} bytes"
+
+
+@check("schedule", each=platform, remedy="socle schedule install tells this machine what runs by the clock")
+def nothing_was_missed(scene: Scene, _plan: Plan) -> str:
+    """What must run by the clock (verdicts, retention, this audit) ran."""
+    entries, missed = scene.fact("schedule")
+    if missed and not any(one.installed for one in missed):
+        raise NotChecked("schedule", "the clock of this machine was never told of the schedule")
+    if missed:
+        raise Found((CONTROLLER, one.name, f"due {one.due:%Y-%m-%d %H:%M}, and did not run since") for one in missed)
+    return f"no run was missed of: {', '.join(entries)}"
 
 
 CHECKS = (
@@ -98,4 +114,5 @@ CHECKS = (
     secrets_are_closed,
     secrets_survive_the_controller,
     last_backup_is_complete,
+    nothing_was_missed,
 )
