@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from socle.audit.check import check, expect, hosts_with, sites_of
+from socle.audit.checks.baseline import TIMER, parse_timer
 from socle.audit.checks.web import Page
 from socle.audit.scene import Scene
 from socle.load.catalogue import load_module
@@ -71,7 +71,7 @@ def make_doors_command(site: Site) -> str:
     """Asks for what must not be served."""
     urls = [word for path in _DOORS for word in ("--output", "/dev/null", f"https://{site.domain}{path}")]
     form = "%{url} %{http_code}\\n"
-    options = ["--silent", "--insecure", "--path-as-is", "--max-time", "20", "--write-out", form]
+    options = ["--silent", "--insecure", "--path-as-is", "--max-time", "15", "--write-out", form]
     return shlex.join(["curl", *options, *urls])
 
 
@@ -87,19 +87,16 @@ def doors_are_shut(scene: Scene, site: Site) -> str:
     return f"{len(found)} addresses, none served (HTTP {', '.join(sorted(set(found.values())))})"
 
 
-_TIMER = "systemctl show --timestamp=unix --property=LastTriggerUSec socle-wordpress-cron.timer"
-
-
 @check("tasks", each=hosts_with("wordpress"), remedy="systemctl list-timers; journalctl -u socle-wordpress-cron")
 def tasks_run(scene: Scene, host: Host) -> str:
     """WordPress's own tasks (publications, updates) run."""
     remote = scene.on(host.name)
-    shown = re.search(r"@(\d+)", remote.check_output(_TIMER))
+    last = parse_timer(remote.check_output(TIMER, "socle-wordpress-cron.timer"))
     up = float(remote.check_output("cat /proc/uptime").split()[0])
-    if not shown:
+    if not last:
         expect(up < _LATE_SECONDS, f"never ran, and the host is up for {up / 3600:.0f} h")
         return "the host has just started"
-    late = scene.now - int(shown[1])
+    late = scene.now - last
     expect(late < _LATE_SECONDS, f"last run {late / 3600:.1f} h ago")
     return f"last run {late / 60:.0f} min ago"
 

@@ -11,7 +11,7 @@ from testinfra.host import Host  # type: ignore[import-untyped]
 
 from socle.audit.check import Failed
 
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = 100.0
 """What a command may take. None needs a tenth of it, unless the machine has much else to do."""
 
 

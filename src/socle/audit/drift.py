@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from socle.incus.registry import NOUNS
+from socle.model.plan import Plan
 from socle.remote import connected
 from socle.runs.talk import Talk
+from socle.sites.desired import Wanted
+from socle.sites.difference import Seen, make_associations, make_difference, parse_seen
+from socle.sites.exchange import Payload, run_read
 from socle.stages.base import Change, Context
 from socle.stages.baseline import BaselineStage
 from socle.stages.hosts import HostsStage
 from socle.stages.hosts_context import opened
 from socle.stages.hosts_resources import find_host
 from socle.stages.order import STAGES
-from socle.stages.sites import Differences, load_desired, load_differences
+from socle.stages.sites import load_desired, make_read
 
 _ELSEWHERE = frozenset({"Volume", "RecordSet"})
 """Types whose every difference has a check of its own: `quota`, `dns`."""
 _READ_HERE = frozenset({"hosts", "baseline", "sites"})
 """Stages whose differences are read more closely than their previews do. Changes of the others are named
 `<host>/<thing>`."""
+_KINDS = {"shared": "file", "grant": "database user", "mount": "volume"}
+_SECRET = {"digest": "content", "hash": "password"}
 _TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(.+?)\]")
 _CHANGED = re.compile(r"^changed: \[(\S+?)\]")
 
@@ -102,17 +109,59 @@ def parse_tasks(text: str) -> dict[str, list[str]]:
 
 
 def _load_sites(context: Context) -> tuple[int, list[Difference]]:
-    """What sites have on each host, against what is wanted."""
+    """What sites have on each host, against what is wanted: one round trip to each."""
     desired = load_desired(context)
-    count = sum(len(site.wires) for wanted in desired.values() for site in wanted.values())
     names = list(desired)
-    with connected(context.workspace, names) as state:
-        differences = load_differences(context, state, desired, names)
-    return count, list(_make_differences(differences))
+    if not names:
+        return 0, []
+    payloads = {host: Payload(make_read(desired, host, full=True)) for host in names}
+    with connected(context.workspace, names) as remote:
+        answers = run_read(remote, payloads)
+    found: list[Difference] = []
+    for host in names:
+        found += find_site_differences(host, desired[host], parse_seen(answers[host]), context.plan)
+    return sum(len(site.wires) for wanted in desired.values() for site in wanted.values()), found
 
 
-def _make_differences(differences: Differences) -> Iterator[Difference]:
-    for host, found in differences.items():
-        for site in found:
-            for change in site.changes:
-                yield _make(change, host, f"{change.action}, for {site.site}")
+def find_site_differences(
+    host: str, wanted: Mapping[str, Wanted], seen: Mapping[str, Seen], plan: Plan
+) -> Iterator[Difference]:
+    """What is not as wanted on a host, and what nothing explains any more. What would be done again because of
+    something else (a unit whose file changed) differs in nothing, and is not among them."""
+    for site in wanted.values():
+        state = (seen[site.site].state if site.site in seen else None) or {}
+        for wire in site.wires:
+            if problem := describe_difference(state.get(wire["key"]), wire["expected"]):
+                yield Difference(host, make_label(wire["key"]), f"{problem}, for {site.site}")
+    for difference in make_difference(wanted, seen, make_associations(plan)):
+        for key in difference.remove:
+            yield Difference(host, make_label(key), f"nothing declares it any more, for {difference.site}")
+
+
+def make_label(key: str) -> str:
+    """A resource's kind and name, in words."""
+    kind, _, name = key.partition(":")
+    return f"{_KINDS.get(kind, kind)} {name.partition(':')[0] if kind == 'step' else name}"
+
+
+def describe_difference(state: Mapping[str, Any] | None, expected: Mapping[str, Any]) -> str:
+    """How a resource differs, without any value that is a secret; empty when it does not."""
+    if state == expected:
+        return ""
+    if state is None:
+        return "it is not there"
+    if "unreadable" in state:
+        return f"not checked: {state['unreadable']}"
+    return "; ".join(_describe_value(key, state.get(key), expected.get(key)) for key in _find_keys(state, expected))
+
+
+def _find_keys(state: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    return sorted(key for key in {*state, *expected} if state.get(key) != expected.get(key))
+
+
+def _describe_value(key: str, value: object, expected: object) -> str:
+    if key in _SECRET:
+        return f"its {_SECRET[key]} is another"
+    if key == "mode" and isinstance(value, int) and isinstance(expected, int):
+        return f"mode {value:04o}, expected {expected:04o}"
+    return f"{key} {value}, expected {expected}"

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
 
 from socle.audit.drift import load_drift
 from socle.backups.observe import load_verdicts
+from socle.backups.verdict import Verdict
+from socle.clock.schedule import load_schedule
+from socle.clock.times import Missed
+from socle.clock.watch import load_watch
 from socle.errors import SocleError
 from socle.incus.client import IncusClient
 from socle.incus.connect import open_client
@@ -31,13 +39,14 @@ _POOLS = Path("/var/lib/incus/storage-pools")
 def make_loaders(context: Context) -> Mapping[str, Callable[[], Any]]:
     """How each fact is read, by name."""
     return {
-        "backups": partial(load_verdicts, context),
+        "backups": partial(load_all_verdicts, context),
         "baseline": partial(load_variables, context),
         "disks": partial(_with_incus, context, load_disks),
         "drift": partial(load_drift, context),
         "escrow": context.secrets.has_escrow,
         "quotas": partial(load_quotas, context),
         "records": partial(load_all_records, context),
+        "schedule": partial(load_missed, context),
         "secrets": partial(load_missing_secrets, context),
         "strangers": partial(_with_incus, context, partial(load_strangers, context)),
         "volumes": partial(_with_incus, context, load_volumes),
@@ -93,15 +102,11 @@ def load_quotas(context: Context) -> dict[str, Any] | None:
         return None
     kind = run(["findmnt", "-rno", "FSTYPE", str(folder)], timeout=10, check=False).stdout.decode().strip()
     if kind != "btrfs":
-        return {
-            "enforced": False,
-            "why": f"the pool is a plain folder ({kind or 'dir'}): no quota is enforced",
-            "limits": {},
-        }
-    if not load_counts(incus.pool):
-        return {"enforced": False, "why": "btrfs has stopped counting what volumes take", "limits": {}}
+        why = f"the pool is a plain folder ({kind or 'dir'}): no quota is enforced"
+        return {"enforced": False, "why": why, "limits": {}}
     shown = run(["btrfs", "qgroup", "show", "-r", "--raw", str(folder)], timeout=60).stdout.decode()
-    return {"enforced": True, "why": "", "limits": parse_limits(shown, f"custom/{project}_")}
+    why = "" if load_counts(incus.pool) else "btrfs has stopped counting what volumes take"
+    return {"enforced": not why, "why": why, "limits": parse_limits(shown, f"custom/{project}_")}
 
 
 def parse_limits(shown: str, prefix: str) -> dict[str, int | None]:
@@ -135,6 +140,22 @@ def load_missing_secrets(context: Context) -> dict[str, str]:
         except SocleError as error:
             missing[site.name] = str(error)
     return missing
+
+
+def load_all_verdicts(context: Context) -> dict[str, Verdict]:
+    """The verdict on the backups of each site and of the platform itself, by name, read from the repositories."""
+    return {one.site: one for one in load_verdicts(context)}
+
+
+def load_missed(context: Context) -> tuple[list[str], list[Missed]]:
+    """What the schedule holds, and the runs of it that did not happen."""
+    # The command line knows which verbs there are, and comes to us for its own.
+    from socle.cli.main import socle as group
+
+    workspace, zone, now = context.workspace, ZoneInfo(context.plan.timezone), datetime.now(UTC)
+    schedule = load_schedule(workspace, zone, group.list_commands(click.Context(group)), now)
+    watch = load_watch(workspace, schedule, zone, now)
+    return [entry.name for entry in schedule.entries], watch.missed()
 
 
 def restrict(context: Context, hosts: frozenset[str]) -> Context:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -76,17 +77,21 @@ def test_without_any_list_nothing_is_known() -> None:
     assert found.status is Status.NOT_CHECKED
 
 
+def _last(ago: int) -> str:
+    return json.dumps([{"next": 1, "last": int((NOW - ago) * 1e6), "unit": "apt-daily-upgrade.timer"}])
+
+
 PERIODIC = "".join(f'APT::Periodic::{word} "1";\n' for word in ("Enable", "Update-Package-Lists", "Unattended-Upgrade"))
 
 
 @pytest.mark.parametrize(
     ("periodic", "last", "up", "words"),
     [
-        (PERIODIC, f"LastTriggerUSec=@{NOW - 3600:.0f}", 9e5, ""),
-        (PERIODIC, "LastTriggerUSec=", 3600, ""),
-        (PERIODIC, "LastTriggerUSec=", 9e5, "never ran"),
-        (PERIODIC, f"LastTriggerUSec=@{NOW - 3 * 86400:.0f}", 9e5, "last run 3.0 days ago"),
-        (PERIODIC.replace('Upgrade "1"', 'Upgrade "0"'), "LastTriggerUSec=", 3600, "Unattended-Upgrade is not 1"),
+        (PERIODIC, _last(3600), 9e5, ""),
+        (PERIODIC, "[]", 3600, ""),
+        (PERIODIC, "[]", 9e5, "never ran"),
+        (PERIODIC, _last(3 * 86400), 9e5, "last run 3.0 days ago"),
+        (PERIODIC.replace('Upgrade "1"', 'Upgrade "0"'), "[]", 3600, "Unattended-Upgrade is not 1"),
     ],
 )
 def test_updates_run_every_day(periodic: str, last: str, up: float, words: str) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from socle.audit.checks import platform
-from socle.audit.drift import Difference, parse_tasks
+from socle.audit.drift import Difference, find_site_differences, parse_tasks
 from socle.audit.finding import Finding, Status
 from socle.backups.verdict import Verdict
-from tests.unit.audit.scenes import by_name, run_checks
+from socle.clock.times import Missed
+from socle.model.plan import Repository
+from socle.sites.desired import make_wanted
+from socle.sites.difference import Seen
+from socle.sites.resources import File, Grant, Unit
+from tests.unit.audit.scenes import by_name, make_plan, run_checks
 
 
 def judge(one: Any, state: Path = Path(), lab: bool = True, **facts: Any) -> list[Finding]:
@@ -87,17 +93,58 @@ def test_escrow_is_missing_in_a_lab_only(escrow: bool, lab: bool, status: Status
 
 
 VERDICT = Verdict(
-    association="ecole", site="wp-ecole", verdict="complete", snapshot="abc", time="2026-11-27T01:40:00Z", bytes=9
+    association="ecole",
+    site="wp-ecole",
+    verdict="complete",
+    snapshot="abcdef0123",
+    time="2026-11-27T01:40:00Z",
+    bytes=9,
+)
+REPOSITORY = Repository(
+    name="ecole",
+    association="ecole",
+    host="vault1",
+    path="/srv/vault/ecole",
+    volume="repository__ecole",
+    url="rest:https://10.64.2.12:8443/ecole/",
+    quota=1,
+    sites=("wp-ecole",),
 )
 
 
 @pytest.mark.parametrize("verdict", ["complete", "partial", "failed", "late", "unknown"])
-def test_only_complete_is_green(verdict: Any) -> None:
-    verdicts = [VERDICT.model_copy(update={"verdict": verdict, "reason": "why"})]
+def test_only_complete_is_green(verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan().model_copy(update={"repositories": (REPOSITORY,)})
+    monkeypatch.setattr("tests.unit.audit.scenes.make_plan", lambda: plan)
+    verdicts = {"wp-ecole": VERDICT.model_copy(update={"verdict": verdict, "reason": "why"})}
     found = by_name(judge(platform.last_backup_is_complete, backups=verdicts))
     assert (found["web1 backup:wp-ecole"].status is Status.PASSED) == (verdict == "complete")
-    assert found["web1 backup:wp-amis"].evidence.startswith("no verdict")
-    assert found["web1 backup:wp-amis"].status is Status.FAILED
+    assert ("why" in found["web1 backup:wp-ecole"].evidence) == (verdict != "complete")
+    for name in ("web1 backup:wp-amis", "controller backup:platform"):
+        assert found[name].evidence.startswith("no verdict")
+        assert found[name].status is Status.FAILED
+
+
+def test_without_a_vault_nothing_is_saved() -> None:
+    found = judge(platform.last_backup_is_complete, backups={})
+    assert {one.evidence for one in found} == {"no vault is declared: nothing is saved"}
+    assert {one.status for one in found} == {Status.FAILED}
+
+
+DUE = datetime(2026, 11, 27, 5, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("installed", "lab", "status"),
+    [(True, True, Status.FAILED), (False, True, Status.NOT_CHECKED), (False, False, Status.FAILED)],
+)
+def test_a_missed_run_is_named(installed: bool, lab: bool, status: Status) -> None:
+    missed = [Missed("audit", DUE, None, installed)]
+    (found,) = judge(platform.nothing_was_missed, lab=lab, schedule=(["audit", "drift"], missed))
+    assert found.status is status
+    assert found.check == ("schedule:audit" if installed else "schedule")
+    (passed,) = judge(platform.nothing_was_missed, lab=lab, schedule=(["audit", "drift"], []))
+    assert passed.status is Status.PASSED
 
 
 def test_what_ansible_would_change_is_named_by_host() -> None:
@@ -110,3 +157,48 @@ RUNNING HANDLER [sshd : Reload the SSH server] ***
 changed: [web1]
 """
     assert parse_tasks(text) == {"web1": ["sshd : Configure the SSH server", "sshd : Reload the SSH server"]}
+
+
+WANTED = {
+    "wp-ecole": make_wanted(
+        "wp-ecole",
+        "ecole",
+        (File("/etc/x", b"x", 0o640), Grant("wp_ecole", "secret"), Unit("u.service", watches=("file:/etc/x",))),
+    )
+}
+STATE = {wire["key"]: wire["expected"] for wire in WANTED["wp-ecole"].wires}
+
+
+def drift(state: dict[str, Any] | None, keys: tuple[str, ...] = ()) -> dict[str, str]:
+    seen = Seen(keys=(*WANTED["wp-ecole"].keys, *keys), stamp=WANTED["wp-ecole"].stamp, state=state)
+    found = find_site_differences("web1", WANTED, {"wp-ecole": seen}, make_plan())
+    return {one.label: one.evidence for one in found}
+
+
+def test_what_differs_of_a_site_is_said_in_words_without_secrets() -> None:
+    assert drift(STATE) == {}
+    file, grant = STATE["file:/etc/x"], STATE["grant:wp_ecole"]
+    assert drift({**STATE, "file:/etc/x": {**file, "mode": 0o644, "owner": "eve"}}) == {
+        "file /etc/x": "mode 0644, expected 0640; owner eve, expected root, for wp-ecole"
+    }
+    assert drift({**STATE, "file:/etc/x": {**file, "digest": "0"}}) == {
+        "file /etc/x": "its content is another, for wp-ecole"
+    }
+    assert drift({**STATE, "grant:wp_ecole": {**grant, "hash": "*0", "databases": ["wp_ecole", "x"]}}) == {
+        "database user wp_ecole": "databases ['wp_ecole', 'x'], expected ['wp_ecole']; "
+        "its password is another, for wp-ecole"
+    }
+    assert drift({**STATE, "file:/etc/x": None}) == {"file /etc/x": "it is not there, for wp-ecole"}
+    assert drift({**STATE, "unit:u.service": {"unreadable": "no bus"}}) == {
+        "unit u.service": "not checked: no bus, for wp-ecole"
+    }
+
+
+def test_what_nothing_explains_any_more_differs() -> None:
+    assert drift(STATE, keys=("shared:/etc/caddy/sites/old.caddy",)) == {
+        "file /etc/caddy/sites/old.caddy": "nothing declares it any more, for wp-ecole"
+    }
+
+
+def test_a_site_that_was_not_read_is_not_green() -> None:
+    assert len(drift(None)) == len(STATE)

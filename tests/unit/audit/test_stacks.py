@@ -94,7 +94,7 @@ def test_doors_are_all_tried(code: str, count: int, status: Status) -> None:
 )
 def test_tasks_that_are_late_are_seen(last: int, up: float, status: Status) -> None:
     def web(command: str) -> str:
-        shown = f"LastTriggerUSec=@{NOW - last:.0f}" if last else "LastTriggerUSec="
+        shown = json.dumps([{"last": int((NOW - last) * 1e6) if last else 0, "unit": "x.timer"}])
         return shown if command.startswith("systemctl") else f"{up} 1"
 
     (found,) = run_checks(WORDPRESS.tasks_run, answers={"web1": web})

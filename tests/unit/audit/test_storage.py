@@ -49,10 +49,17 @@ def test_a_quota_is_the_plans_incus_and_the_kernels(incus: int | None, kernel: i
     assert words in found.evidence
 
 
-def test_a_pool_that_does_not_count_enforces_nothing() -> None:
-    volumes = {"wp-ecole": {"size": GIB, "used": 0}}
-    quotas = {"enforced": False, "why": "btrfs has stopped counting", "limits": {"wp-ecole": GIB}}
-    assert judge(storage.quota_is_enforced, volumes=volumes, quotas=quotas).status is Status.FAILED
+@pytest.mark.parametrize(
+    ("quotas", "status"),
+    [
+        ({"enforced": True, "why": "", "limits": {}}, Status.PASSED),
+        ({"enforced": False, "why": "btrfs has stopped counting", "limits": {}}, Status.FAILED),
+        (None, Status.NOT_CHECKED),
+    ],
+)
+def test_a_pool_that_does_not_count_enforces_nothing(quotas: dict[str, Any] | None, status: Status) -> None:
+    (found,) = run_checks(storage.pool_enforces_quotas, facts={"quotas": lambda: quotas})
+    assert found.status is status
 
 
 def test_a_pool_elsewhere_is_not_checked_but_its_size_is() -> None:

@@ -49,7 +49,7 @@ def test_a_page_that_is_not_as_promised_fails(text: str, words: str) -> None:
 
 def test_the_command_that_reads_a_page() -> None:
     assert web.make_page_command("https://a.example/") == (
-        "curl --silent --insecure --include --max-time 20 --write-out "
+        "curl --silent --insecure --include --max-time 45 --write-out "
         "'\\n=socle=\\t%{http_code}\\t%{http_version}\\t%{errormsg}\\n' https://a.example/"
     )
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from socle.audit.check import CONTROLLER, Failed, Found, NotChecked, Subject, check, expect, platform, sites
 from socle.audit.scene import Scene
-from socle.backups.own import SITE as OWN
-from socle.backups.verdict import Verdict
+from socle.backups.own import SITE as PLATFORM
 from socle.model.plan import Plan, Site
 
 _GREEN = "complete"
@@ -77,29 +76,36 @@ def secrets_survive_the_controller(scene: Scene, _plan: Plan) -> str:
     return "an escrow key is among the recipients of every secret"
 
 
-@check("backup", each=sites, remedy="socle backup status says why; socle backup run")
-def last_backup_is_complete(scene: Scene, site: Site) -> str:
+def _saved(plan: Plan) -> Iterator[Subject]:
+    """Each site, and the platform itself."""
+    yield from sites(plan)
+    yield Subject(CONTROLLER, PLATFORM, None)
+
+
+@check("backup", each=_saved, remedy="socle backup status says why; socle backup run")
+def last_backup_is_complete(scene: Scene, site: Site | None) -> str:
     """Each site's last backup is complete, by what is in the repository."""
-    entry = scene.catalogue.find(site.service)
-    if entry is None or entry.service.state is None:
+    entry = scene.catalogue.find(site.service) if site else None
+    if site and (entry is None or entry.service.state is None):
         return "its service declares nothing to save"
-    return _judge_backup(scene, site.name)
-
-
-@check("backup", each=platform, remedy="socle backup status says why; socle backup run platform")
-def platform_itself_is_saved(scene: Scene, plan: Plan) -> str:
-    """The last backup of requests, secrets and state is complete, by what is in the repository."""
-    expect(bool(plan.repositories), "no host of role vault is declared: nothing is saved")
-    return _judge_backup(scene, OWN)
-
-
-def _judge_backup(scene: Scene, name: str) -> str:
-    found: Verdict | None = next((one for one in scene.fact("backups") if one.site == name), None)
+    expect(scene.plan.repositories, "no vault is declared: nothing is saved")
+    found = scene.fact("backups").get(site.name if site else PLATFORM)
     if found is None:
         raise Failed("no verdict: it is not among what is saved")
-    said = f"{found.verdict}: snapshot {found.snapshot or 'none'} of {found.time or 'never'}"
+    said = f"{found.verdict}: snapshot {found.snapshot[:8] or 'none'} of {found.time or 'never'}"
     expect(found.verdict == _GREEN, f"{said}; {found.reason}")
     return f"{said}, {found.bytes} bytes"
+
+
+@check("schedule", each=platform, remedy="socle schedule install tells this machine what runs by the clock")
+def nothing_was_missed(scene: Scene, _plan: Plan) -> str:
+    """What must run by the clock (verdicts, retention, this audit) ran."""
+    entries, missed = scene.fact("schedule")
+    if missed and not any(one.installed for one in missed):
+        raise NotChecked("schedule", "the clock of this machine was never told of the schedule")
+    if missed:
+        raise Found((CONTROLLER, one.name, f"due {one.due:%Y-%m-%d %H:%M}, and did not run since") for one in missed)
+    return f"no run was missed of: {', '.join(entries)}"
 
 
 CHECKS = (
@@ -108,5 +114,5 @@ CHECKS = (
     secrets_are_closed,
     secrets_survive_the_controller,
     last_backup_is_complete,
-    platform_itself_is_saved,
+    nothing_was_missed,
 )

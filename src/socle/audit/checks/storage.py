@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from socle.audit.check import Failed, NotChecked, check, expect, hosts, volumes
+from socle.audit.check import Failed, NotChecked, check, expect, hosts, platform, volumes
 from socle.audit.scene import Scene
-from socle.model.plan import Host, Volume
+from socle.model.plan import Host, Plan, Volume
 
 NEARLY, FULL = 0.80, 0.95
 
@@ -40,7 +40,6 @@ def quota_is_enforced(scene: Scene, volume: Volume) -> str:
         problem = judge_quota(volume, incus, incus and incus["size"])
         expect(not problem, problem)
         raise NotChecked("local-pool", f"Incus has {incus['size'] if incus else 0} bytes, as planned")
-    expect(quotas["enforced"], quotas["why"])
     problem = judge_quota(volume, incus, quotas["limits"].get(volume.name))
     expect(not problem, problem)
     return f"{quotas['limits'][volume.name] >> 20} MiB, by the plan, Incus and the kernel"
@@ -79,4 +78,14 @@ def disk_has_room(scene: Scene, host: Host) -> str:
     return f"{'nearly full: ' if used >= NEARLY * host.disk else ''}{describe_use(used, host.disk)}"
 
 
-CHECKS = (volume_is_mounted, quota_is_enforced, volume_has_room, disk_has_room)
+@check("pool", each=platform, remedy="socle apply has the pool count again; socle doctor says why it cannot")
+def pool_enforces_quotas(scene: Scene, _plan: Plan) -> str:
+    """The storage pool enforces quotas at all."""
+    quotas = scene.fact("quotas")
+    if quotas is None:
+        raise NotChecked("local-pool", "the pool is another machine's")
+    expect(quotas["enforced"], quotas["why"])
+    return f"btrfs counts what each volume takes, and limits {len(quotas['limits'])} of this environment"
+
+
+CHECKS = (pool_enforces_quotas, volume_is_mounted, quota_is_enforced, volume_has_room, disk_has_room)

@@ -24,6 +24,8 @@ _HSTS_SECONDS = 15552000
 """Half a year: below it, browsers' own lists do not take a site."""
 _UNKNOWN = "no-such-site.invalid"
 _DAY = 86400
+_SECONDS = "45"
+"""Patience of curl: a machine with much else to do is slow, not down."""
 _TLS = r"""
 import json, socket, ssl, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -149,7 +151,7 @@ class Page(NamedTuple):
 def make_page_command(url: str) -> str:
     """Reads a page as a visitor does. The certificate is another check's matter: it is verified there."""
     form = f"{_MARK}%{{http_code}}\t%{{http_version}}\t%{{errormsg}}\n".replace("\n", "\\n").replace("\t", "\\t")
-    return shlex.join(["curl", "--silent", "--insecure", "--include", "--max-time", "20", "--write-out", form, url])
+    return shlex.join(["curl", "--silent", "--insecure", "--include", "--max-time", _SECONDS, "--write-out", form, url])
 
 
 def parse_page(text: str) -> Page:
@@ -214,7 +216,7 @@ def make_redirect_command(urls: Iterable[str]) -> str:
     """Asks where each URL leads."""
     form = "%{url}\\t%{http_code}\\t%{redirect_url}\\t%{errormsg}\\n"
     outputs = [word for url in urls for word in ("--output", "/dev/null", url)]
-    return shlex.join(["curl", "--silent", "--insecure", "--max-time", "20", "--write-out", form, *outputs])
+    return shlex.join(["curl", "--silent", "--insecure", "--max-time", "15", "--write-out", form, *outputs])
 
 
 def find_astray(text: str, wanted: Iterable[tuple[str, str]]) -> list[str]:
@@ -253,7 +255,7 @@ def make_stranger_command(address: str, scheme: str, host: str = _UNKNOWN) -> st
     port = {"http": 80, "https": 443}[scheme]
     place = f"[{address}]" if ":" in address else address
     form = "%{http_code} %{exitcode}"
-    options = ["--silent", "--insecure", "--max-time", "20", "--output", "/dev/null", "--write-out", form]
+    options = ["--silent", "--insecure", "--max-time", "15", "--output", "/dev/null", "--write-out", form]
     return shlex.join(["curl", *options, "--connect-to", f"::{place}:{port}", f"{scheme}://{host}/"])
 
 

@@ -65,7 +65,7 @@ def ask_pool(path: str, script: str, body: bytes) -> str:
     """What PHP printed."""
     output = {STDOUT: b"", STDERR: b""}
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(20)
+        connection.settimeout(45)
         connection.connect(path)
         connection.sendall(make_request(script, body))
         kind = 0
