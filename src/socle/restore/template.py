@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
 
 from socle.errors import Problem, Refused
 from socle.incus.client import IncusClient, NotFound
