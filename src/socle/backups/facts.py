@@ -56,12 +56,13 @@ class Expected(Model):
 
 class Snapshot(_Heard):
     """A snapshot as the vault has it. `time` is what the host claims; `arrival` (epoch seconds) is when the vault
-    received it, which no host can write."""
+    received it, which no host can write. `safety`: it is what the site was before a restore."""
 
     id: str = Field(pattern=r"^[0-9a-f]{64}$")
     time: str
     arrival: float
     site: str = ""
+    safety: bool = False
     host: str = ""
     paths: tuple[str, ...] = ()
     files: Count | None = None

@@ -2,7 +2,8 @@
 
 A snapshot counts for the day, week, month and year in which it arrived, by the clock on the wall; so the day on
 which the clock is put back is one day of 25 hours. Nothing is forgotten of a site whose last night was not good, and
-what cannot be believed neither counts nor takes the place of what can.
+what cannot be believed neither counts nor takes the place of what can. What a site was before a restore stays as many
+days as the nights do, and takes the place of none: it is a state that somebody wanted to leave.
 """
 
 from __future__ import annotations
@@ -50,17 +51,18 @@ def make_kept(snapshots: Iterable[Candidate], policy: Policy, timezone: str, now
 def _make_kept(own: Sequence[Candidate], policy: Policy, zone: ZoneInfo, now: float) -> Kept:
     kept = {one.snapshot.id: "dated otherwise than it arrived" for one in own if not is_dated(one.snapshot)}
     counted = sorted(
-        (one for one in own if is_dated(one.snapshot)),
+        (one for one in own if is_dated(one.snapshot) and not one.snapshot.safety),
         key=lambda one: (one.snapshot.arrival, one.snapshot.id),
         reverse=True,
     )
-    if not counted:
-        return kept
-    newest = counted[0]
-    if not newest.good or now - newest.snapshot.arrival > policy.late_after * 3600:
-        return kept | {one.snapshot.id: "the last night was not good" for one in counted}
+    newest = counted[0] if counted else None
+    if newest is None or not newest.good or now - newest.snapshot.arrival > policy.late_after * 3600:
+        return {one.snapshot.id: "the last night was not good" for one in own} | kept
     today = _find_day(now, zone)
     recent = today - timedelta(days=policy.keep.daily)
+    for one in own:
+        if one.snapshot.safety and _find_day(one.snapshot.arrival, zone) > recent:
+            kept[one.snapshot.id] = "before a restore"
     for one in counted:
         if one.good is False and _find_day(one.snapshot.arrival, zone) > recent:
             kept[one.snapshot.id] = "incomplete"

@@ -171,3 +171,25 @@ def test_night_after_night(policy: Policy, missed: list[int]) -> None:
         assert all_days[-policy.keep.daily :] == [one.snapshot.id for one in own][-policy.keep.daily :]
         if number not in missed and number - 1 not in missed:
             assert len(own) <= make_most(policy.keep)
+
+
+def make_safety(number: int, arrival: float) -> Candidate:
+    one = make_candidate(number, arrival, good=None)
+    return Candidate(snapshot=one.snapshot.model_copy(update={"safety": True}))
+
+
+def test_what_was_there_before_a_restore_stays_and_takes_no_nights_place() -> None:
+    own = make_nights(30)
+    last = date(2026, 11, 27)
+    late = [make_safety(900 + days, make_night(last - timedelta(days=days), 23)) for days in range(30)]
+    kept = make_kept([*own, *late], make_policy(), PARIS, NOW)
+    nights = make_kept(own, make_policy(), PARIS, NOW)
+    assert {identity: why for identity, why in kept.items() if why != "before a restore"} == nights
+    assert find_days({one: why for one, why in kept.items() if why == "before a restore"}, late) == [
+        f"2026-11-{day}" for day in range(21, 28)
+    ]
+
+
+def test_with_nothing_but_that_nothing_goes() -> None:
+    own = [make_safety(1, NOW - 90 * DAY), make_safety(2, NOW - 60)]
+    assert len(make_kept(own, make_policy(), PARIS, NOW)) == 2

@@ -44,6 +44,8 @@ PARTS = 10_000
 LOCKS = 8
 MANIFEST = "manifest.json"
 DUMP = "database.sql"
+SAFETY = "safety"
+"""The tag of what a site was before a restore."""
 _BROKEN_INDEX = re.compile(rb"error loading index ([0-9a-f]{64})")
 Spec = dict[str, Any]
 Answer = dict[str, Any]
@@ -314,6 +316,7 @@ def read_snapshots(reader: Reader, scan: Scan) -> list[Answer]:
                 "time": one["time"],
                 "arrival": entry.arrival,
                 "site": tags.get("site", ""),
+                "safety": SAFETY in (one.get("tags") or ()),
                 "host": one.get("hostname", ""),
                 "paths": one.get("paths") or [],
                 "files": summary.get("total_files_processed"),
