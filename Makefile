@@ -1,5 +1,5 @@
 # The commands of a new user. Each installs first what is missing, which takes no time when nothing is.
-.PHONY: help up down test check bench setup lock
+.PHONY: help up down test accept check bench setup lock
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
@@ -16,6 +16,9 @@ down: ## remove the lab's hosts (data stays: see socle lab down --help)
 
 test: setup ## all tests, on real hosts of their own
 	@$(BIN)/python setup/suites.py lint unit catalogue live
+
+accept: setup ## make test, and each fault, attack and loss alone: what a release is accepted with (hours)
+	@SOCLE_ACCEPTANCE=1 SOCLE_KILLS=20 $(BIN)/python setup/suites.py lint unit catalogue live
 
 check: setup ## lint, types, unit and catalogue tests: under a minute
 	@$(BIN)/python setup/suites.py lint unit catalogue

@@ -16,10 +16,19 @@ from socle.lab.image import make_recipe, run_image
 from tests.live.environment import REPOSITORY, Lab, is_kept
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def is_acceptance(config: pytest.Config) -> bool:
+    """Whether the long tests run too: by `make accept`, or because they were asked for by name."""
+    return os.environ.get("SOCLE_ACCEPTANCE") == "1" or any(".py" in argument for argument in config.args)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/live/" in str(item.path):
             item.add_marker(pytest.mark.live)
+    long = [item for item in items if item.get_closest_marker("acceptance")]
+    if long and not is_acceptance(config):
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("last", "late")])
 
 

@@ -17,6 +17,8 @@ from socle.audit.store import load_latest
 from tests.live.audit_breaks import BREAKS, Break, describe, fill
 from tests.live.environment import Lab
 
+pytestmark = pytest.mark.acceptance
+
 WHOLE_SECONDS = 60
 """On a machine with nothing else to do it takes half of it, or less."""
 

@@ -13,6 +13,8 @@ from socle.backups.verdict import Verdict
 from tests.live.backup_tools import ASSOCIATION, HOST, OTHER, SITE, STRANGER, VAULT, Backups
 from tests.live.environment import Lab, is_kept
 
+pytestmark = pytest.mark.acceptance
+
 STATUS_SECONDS = 6.0
 """Twice the aim: tests share their machine."""
 

@@ -28,6 +28,8 @@ from socle.load.yaml_source import load_model
 from tests.live.edge_tools import wait_for
 from tests.live.environment import REPOSITORY, Lab
 
+pytestmark = pytest.mark.acceptance
+
 OUTSIDE: Any = load_module(REPOSITORY / "stacks/outside/deploy.py")
 PARIS = ZoneInfo("Europe/Paris")
 SCHEDULE = load_model(Schedule, REPOSITORY / PATH, PATH)

@@ -27,6 +27,8 @@ from socle.restore.template import make_plan, make_services, run_template
 from tests.live.environment import SOCLE, Lab
 from tests.live.sites_tools import run_php, visit, wordpress_sites
 
+pytestmark = pytest.mark.acceptance
+
 _SAVE_BROKEN = """
 import json, os, sys
 from pathlib import Path

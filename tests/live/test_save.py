@@ -14,6 +14,8 @@ import pytest
 from socle.model.plan import Plan, Repository, Site
 from tests.live.environment import Lab
 
+pytestmark = pytest.mark.acceptance
+
 STATE = "/var/lib/socle/backups"
 STUBS = "/run/test-stubs"
 # Restores the newest snapshot of a site over the network, and compares it with its own manifest.
