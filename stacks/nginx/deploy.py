@@ -15,6 +15,7 @@ from socle.sites.render import render
 
 FOLDER = Path(__file__).parent
 SERVICE = load_module(FOLDER / "service.py").SERVICE
+UNIT = "/etc/systemd/system/nginx.service.d"
 
 
 def render_settings(plan: Plan, host: str) -> str:
@@ -40,5 +41,18 @@ def deploy(host: Host, plan: Plan, _workspace: Workspace) -> None:
         dest="/etc/nginx/conf.d/socle.conf",
         mode="644",
     )
-    changed = welcome.did_change() or php.did_change() or settings.did_change()
-    systemd.service(name="nginx runs", service="nginx.service", running=True, enabled=True, restarted=changed)
+    unit = files.put(
+        name="nginx's unit",
+        src=str(FOLDER / "templates/unit.conf"),
+        dest=f"{UNIT}/socle.conf",
+        mode="644",
+    )
+    changed = welcome.did_change() or php.did_change() or settings.did_change() or unit.did_change()
+    systemd.service(
+        name="nginx runs",
+        service="nginx.service",
+        running=True,
+        enabled=True,
+        restarted=changed,
+        daemon_reload=True,  # a run may have been killed since the unit changed
+    )

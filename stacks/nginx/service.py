@@ -11,7 +11,7 @@ SERVICE = Service(
     kind=Kind.HOST,
     role="web",
     packages=("nginx",),
-    paths=("/etc/nginx", "/etc/socle/nginx"),
+    paths=("/etc/nginx", "/etc/socle/nginx", "/etc/systemd/system/nginx.service.d"),
     units=("nginx.service",),
     flows=(Flow(ports=(80,), source="edge"),),
     memory=ByteSize(64 * 1024**2),

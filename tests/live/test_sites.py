@@ -9,6 +9,7 @@ import pytest
 
 from socle.errors import PartlyDone
 from socle.model.plan import Site
+from tests.live.edge_tools import addresses
 from tests.live.sites_tools import (
     Hosts,
     add_sites,
@@ -144,6 +145,29 @@ def test_a_faulty_shared_file_is_rolled_back_and_others_go_on(lab: Any) -> None:
     finally:
         erase(lab, context, bad)
         erase(lab, context, good)
+
+
+def test_a_file_that_the_edge_refuses_is_rolled_back_and_others_go_on(lab: Any) -> None:
+    context, like = lab.context(), wordpress_sites(lab)[0]
+    bad = make_site(like, "bad-edge", 59031, redirects=("bad}.example",))
+    good = make_site(like, "good-edge", 59032)
+    edge = addresses(context.plan)[0]
+    mount(lab, bad)
+    mount(lab, good)
+    try:
+        with pytest.raises(PartlyDone, match=r"wp-bad-edge on edge1: .*refused by caddy") as caught:
+            apply(add_sites(context, bad, good))
+        assert "wp-good-edge" not in str(caught.value)
+        names = lab.ssh("edge1", ["ls", "/etc/caddy/sites"]).split()
+        assert f"{good.name}.caddy" in names
+        assert f"{bad.name}.caddy" not in names
+        served = lab.get(f"http://{good.domain}/", "--resolve", f"{good.domain}:80:{edge}")
+        assert served.status == 308
+    finally:
+        erase(lab, context, bad)
+        erase(lab, context, good)
+    gone = lab.get(f"http://{good.domain}/", "--resolve", f"{good.domain}:80:{edge}")
+    assert gone.status == 421
 
 
 def test_a_volume_made_anew_is_seen_and_the_site_made_again(lab: Any) -> None:

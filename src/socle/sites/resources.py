@@ -60,7 +60,8 @@ class Directory:
 @dataclass(frozen=True)
 class File:
     """A file. With `reload`, it belongs to the configuration of that shared unit: it is written after
-    everything else, checked with `validate` together with those of all sites, and rolled back if refused."""
+    everything else, together with those of all sites, and rolled back if refused. The unit's reload must refuse
+    what is wrong and keep what it had; `validate` is the command that says so, without a reload."""
 
     path: str
     content: bytes

@@ -31,13 +31,28 @@ class Programs:
         self.refused: Callable[[], bool] = lambda: False
         self.active: set[str] = set()
         self.broken: set[str] = set()
+        self.changed: set[str] = set()
+        self.enabled: set[str] = set()
+        self.stopped = False
+        self.read: Callable[[], object] = dict
+        self.served: object = None
         self.steps: Callable[[str], object] = str
 
     def run(self, arguments: list[str], stdin: str = "", **_options: float) -> CompletedProcess[str]:
         self.calls.append(arguments)
         match arguments:
-            case ["nginx", *_]:
-                return CompletedProcess(arguments, int(self.refused()), "", "unexpected }" * self.refused())
+            case ["systemctl", "reload-or-restart", _] if self.stopped:
+                return CompletedProcess(arguments, 1, "", "no answer")
+            case ["nginx", *_] | ["systemctl", "reload-or-restart", _]:
+                if self.refused():
+                    return CompletedProcess(arguments, 1, "", "unexpected }")
+                self.served = self.served if arguments[0] == "nginx" else self.read()
+            case ["systemctl", "daemon-reload"]:
+                self.changed.clear()
+            case ["systemctl", "show", "--property=NeedDaemonReload,UnitFileState", *units]:
+                return CompletedProcess(arguments, 0, "\n".join(self._show_loaded(unit) for unit in units), "")
+            case ["systemctl", "--root=/", "enable", *units]:
+                self.enabled |= set(units)
             case ["systemctl", "restart", *units]:
                 self.active |= set(units) - self.broken
             case ["systemctl", "disable", "--now", *units]:
@@ -54,6 +69,10 @@ class Programs:
         load, state = ("loaded", "enabled") if active else ("not-found", "")
         return f"Id={unit}\nLoadState={load}\nActiveState={'active' if active else 'failed'}\nUnitFileState={state}\n"
 
+    def _show_loaded(self, unit: str) -> str:
+        state = "enabled" if unit in self.enabled else "disabled"
+        return f"UnitFileState={state}\nNeedDaemonReload={'yes' if unit in self.changed else 'no'}\n"
+
     def must(self, arguments: list[str], stdin: str = "") -> str:
         return str(self.run(arguments, stdin).stdout)
 
@@ -66,7 +85,7 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Programs:
     fake = Programs()
     for module in (applying, making, shared):
         monkeypatch.setattr(module, "run", fake.run)
-    for module in (making, reading):
+    for module in (applying, making, reading):
         monkeypatch.setattr(module, "must", fake.must)
     monkeypatch.setattr(index, "INDEX", str(tmp_path / "index"))
     return fake
@@ -161,6 +180,7 @@ def test_one_sites_failure_does_not_stop_the_others(programs: Programs, tmp_path
 
 
 def test_a_refused_shared_file_is_rolled_back_alone(programs: Programs, tmp_path: Path) -> None:
+    programs.read = lambda: {path.name: path.read_bytes() for path in tmp_path.glob("*.conf")}
     programs.refused = lambda: any(path.read_bytes() == b"}" for path in tmp_path.glob("*.conf"))
     run(make_wanted("a", "a", (make_shared(tmp_path / "a.conf", b"old"),)))
     new = [make_wanted(name, name, (make_shared(tmp_path / f"{name}.conf", b"new"),)) for name in ("b", "c")]
@@ -172,14 +192,109 @@ def test_a_refused_shared_file_is_rolled_back_alone(programs: Programs, tmp_path
         "b.conf": b"new",
         "c.conf": b"new",
     }
-    assert programs.count("systemctl", "reload-or-restart", "nginx.service") == 2
+    assert programs.count("systemctl", "reload-or-restart", "nginx.service") == 3
+    assert programs.served == {"a.conf": b"old", "b.conf": b"new", "c.conf": b"new"}
 
 
 def test_a_daemon_that_refuses_what_was_there_is_not_blamed_on_a_site(programs: Programs, tmp_path: Path) -> None:
     programs.refused = lambda: True
     errors = run(make_wanted("a", "a", (make_shared(tmp_path / "a.conf", b"x"),)))[1]
     assert "refuses what was there before" in errors["a"]
-    assert programs.count("systemctl", "reload-or-restart") == 0
+    assert programs.count("systemctl", "reload-or-restart") == 1
+
+
+def test_a_daemon_that_takes_what_it_reads_is_asked_once(programs: Programs, tmp_path: Path) -> None:
+    sites = [make_wanted(name, name, (make_shared(tmp_path / f"{name}.conf", b"x"),)) for name in ("a", "b")]
+    assert run(*sites) == (2, {})
+    assert programs.count("systemctl", "reload-or-restart", "nginx.service") == 1
+    assert programs.count("nginx") == 0, "what the reload has taken needs no other check"
+
+
+def test_a_daemon_is_reloaded_after_a_run_that_was_killed_before(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs.read = (tmp_path / "a.conf").read_bytes
+    run(make_wanted("a", "a", (make_shared(tmp_path / "a.conf", b"old"),)))
+
+    def die(*_: object) -> None:
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shared, "run", die)
+        with suppress(_Killed):
+            run(make_wanted("a", "a", (make_shared(tmp_path / "a.conf", b"new"),)))
+    assert (tmp_path / "a.conf").read_bytes() == b"new"
+    assert programs.served == b"old"
+    assert run(make_wanted("a", "a", (make_shared(tmp_path / "a.conf", b"new"),)))[1] == {}
+    assert programs.served == b"new"
+
+
+def test_a_reload_that_fails_for_no_fault_of_a_file_is_said(programs: Programs, tmp_path: Path) -> None:
+    site = make_wanted("a", "a", (make_shared(tmp_path / "a.conf", b"x"),))
+    programs.stopped = True
+    assert run(site)[1] == {"a": f"shared:{tmp_path}/a.conf: nginx.service cannot reload: no answer"}
+    programs.stopped = False
+    assert run(site) == (1, {})
+
+
+def make_unit_site(folder: Path, content: bytes, *others: File) -> Wanted:
+    """A site with a unit whose file is in `folder`."""
+    file = make_file(folder / "u.service", content)
+    return make_wanted("a", "a", (file, *others, Unit("u.service", (file.key, *(other.key for other in others)))))
+
+
+@pytest.fixture
+def units(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of systemd's units."""
+    (tmp_path / "units").mkdir()
+    monkeypatch.setattr(applying, "UNITS", f"{tmp_path}/units/")
+    return tmp_path / "units"
+
+
+def test_systemd_reads_its_units_again_only_when_one_it_knows_has_changed(
+    programs: Programs, tmp_path: Path, units: Path
+) -> None:
+    reloads = lambda: programs.count("systemctl", "daemon-reload")  # noqa: E731
+    run(make_unit_site(units, b"1", make_file(tmp_path / "f", b"1")))
+    assert reloads() == 0, "a new unit is read when it starts"
+    run(make_unit_site(units, b"1", make_file(tmp_path / "f", b"2")))
+    assert (reloads(), programs.count("systemctl", "restart")) == (0, 2)
+    run(make_unit_site(units, b"2", make_file(tmp_path / "f", b"2")))
+    assert (reloads(), programs.count("systemctl", "restart")) == (1, 3)
+    assert _last(programs.calls, ["systemctl", "daemon-reload"]) < _last(programs.calls, ["systemctl", "restart"])
+    run()
+    assert reloads() == 2, "nor does it go on with a file that is gone"
+
+
+def test_a_file_that_adds_to_a_unit_is_read(programs: Programs, units: Path) -> None:
+    (units / "u.service.d").mkdir()
+    run(make_unit_site(units, b"1", make_file(units / "u.service.d/more.conf", b"1")))
+    assert programs.count("systemctl", "daemon-reload") == 1
+
+
+def test_a_unit_that_systemd_takes_for_disabled_is_read_once_it_is_not(programs: Programs, units: Path) -> None:
+    run(make_unit_site(units, b"1"))
+    programs.enabled, programs.active = set(), set()
+    run(make_unit_site(units, b"1"), full=True)
+    assert programs.count("systemctl", "daemon-reload") == 1
+    assert _last(programs.calls, ["systemctl", "daemon-reload"]) > _last(programs.calls, ["systemctl", "--root=/"])
+
+
+def test_a_unit_file_that_a_killed_run_has_changed_is_read(
+    programs: Programs, units: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(make_unit_site(units, b"1"))
+
+    def die(*_: object) -> None:
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(applying, "run_units", die)
+        with suppress(_Killed):
+            run(make_unit_site(units, b"2"))
+    programs.changed = {"u.service"}
+    assert run(make_unit_site(units, b"2"))[1] == {}
+    assert programs.count("systemctl", "daemon-reload") == 1
 
 
 def test_a_missing_volume_fails_its_site_untouched(programs: Programs, tmp_path: Path) -> None:
@@ -260,6 +375,7 @@ def test_killed_anywhere_the_next_run_completes(
             for name in ("a", "b")
         ]
 
+    programs.read = lambda: {path.name: path.read_bytes() for path in tmp_path.glob("*.conf")}
     run(*wanted(b"1"))
     left = moment
 
@@ -280,15 +396,13 @@ def test_killed_anywhere_the_next_run_completes(
             patch.setattr(module, "run", counted(programs.run))
         with suppress(_Killed):
             run(*wanted(b"2"))
-    before = programs.calls.copy()
     assert run(*wanted(b"2"))[1] == {}
     assert run(*wanted(b"2"), full=True) == (0, {})
     for name in ("a", "b"):
         assert (tmp_path / name / "f").read_bytes() == b"2"
         assert (tmp_path / f"{name}.conf").read_bytes() == b"2"
         assert _last(programs.calls, ["systemctl", "restart"]) >= 0
-    written = _last(before, ["nginx"])
-    assert _last(programs.calls, ["systemctl", "reload-or-restart"]) > written
+    assert programs.served == {"a.conf": b"2", "b.conf": b"2"}, "the daemon has read what is there"
     assert not list(tmp_path.rglob(".f.socle-new"))
 
 

@@ -13,7 +13,7 @@ from socle.sites.agent.files import load_mounts, lstat
 from socle.sites.agent.identity import make_identity, read_identity
 from socle.sites.agent.index import load_indexes, new_index, save_indexes, sync_disk
 from socle.sites.agent.making import MAKE, REMOVE, Wire, drop_staging
-from socle.sites.agent.programs import Failed, last_lines, run
+from socle.sites.agent.programs import Failed, last_lines, must, run
 from socle.sites.agent.reading import read_state, read_units
 from socle.sites.agent.shared import Item, Shared
 
@@ -30,6 +30,10 @@ class Apply:
         self.indexes = load_indexes()
         self.errors: dict[str, str] = {}
         self.unsure: dict[str, list[str]] = {}
+        self.new: set[str] = set()
+        """Units whose file is not there yet."""
+        self.outdated = False
+        """Whether a file that systemd may have read will change."""
 
     def fail(self, site: str, where: str, error: object) -> None:
         self.errors.setdefault(site, f"{where}: {error}")
@@ -65,6 +69,7 @@ class Apply:
         self.check_mounts()
         self.check_foreign()
         self.record_intent()
+        self.check_units()
         self.remove()
         for kind in ORDER:
             self.make(kind)
@@ -105,6 +110,12 @@ class Apply:
             if state is not None and not _adopts(key, state, wire):
                 reason = state.get("unreadable") if isinstance(state, dict) else None
                 self.fail(site, key, reason or "exists and is not ours")
+
+    def check_units(self) -> None:
+        """What systemd will have to be told of: it reads a new unit when it starts."""
+        self.new = {name for _, name, _ in self.wires("unit") if lstat(f"{UNITS}{name}") is None}
+        files = {name for spec in self.sites.values() for name in _names(spec) if name.startswith(UNITS)}
+        self.outdated = not files <= {f"{UNITS}{name}" for name in self.new}
 
     def record_intent(self) -> None:
         """What will be ours, before any of it exists; units to restart and daemons to reload, before it is due."""
@@ -167,11 +178,8 @@ class Apply:
     def start_units(self) -> None:
         """Enable and restart the units that need it, all by one call each."""
         units = list(self.wires("unit"))
-        files = [name for spec in self.sites.values() for name in _names(spec) if name.startswith(UNITS)]
-        if not units and not files:
-            return
         try:
-            states = run_units([name for _, name, _ in units])
+            states = run_units([name for _, name, _ in units], self.new, self.outdated)
         except Failed as error:
             for site, name, _ in units:
                 self.fail(site, f"unit:{name}", error)
@@ -183,7 +191,7 @@ class Apply:
                 self.fail(site, f"unit:{name}", f"does not run: {read_journal(name)}")
 
     def write_shared(self, items: list[Item]) -> None:
-        """Write or remove files of shared daemons: one check and one reload for all of a daemon's."""
+        """Write or remove files of shared daemons: one reload, which checks, for all of a daemon's."""
         groups: dict[str, list[Item]] = {}
         for item in items:
             groups.setdefault(self.indexes[item[0]]["shared"][item[1]]["reload"], []).append(item)
@@ -252,16 +260,30 @@ def run_stop(names: list[str]) -> dict[str, str]:
     return {name: last_lines(result.stderr) or "does not stop" for name in known if states.get(name, {}).get("active")}
 
 
-def run_units(names: list[str]) -> dict[str, dict[str, Any]]:
-    """Enable and restart units, and say how they are then."""
-    run(["systemctl", "daemon-reload"])
+def run_units(names: list[str], new: set[str], outdated: bool) -> dict[str, dict[str, Any]]:
+    """Enable and restart units, and say how they are then. Those of `new` systemd has not read yet; all others it
+    reads again if it must, which costs more the more sites there are."""
+    outdated = outdated or is_outdated(sorted(set(names) - new))
+    if names:
+        run(["systemctl", "reset-failed", *names])
+        # By links alone: systemd itself would read all units again, or say of each that it should.
+        run(["systemctl", "--root=/", "enable", *names])
+    if outdated:
+        run(["systemctl", "daemon-reload"])
     if not names:
         return {}
-    run(["systemctl", "reset-failed", *names])
-    # It would read all units of the host once more, which costs more the more sites there are.
-    run(["systemctl", "enable", "--no-reload", *names])
     run(["systemctl", "restart", *names], timeout=300)
     return read_units(names)
+
+
+def is_outdated(names: list[str]) -> bool:
+    """Whether systemd holds another version of a unit than its files, which a killed run has left, or takes one for
+    disabled: it would go on saying so."""
+    if not names:
+        return False
+    output = must(["systemctl", "show", "--property=NeedDaemonReload,UnitFileState", *names])
+    lines = set(output.split())
+    return not lines <= {"NeedDaemonReload=no", "UnitFileState=enabled"}
 
 
 def read_journal(unit: str) -> str:

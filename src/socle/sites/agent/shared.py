@@ -35,23 +35,29 @@ class Shared:
         self.before: dict[str, tuple[bytes, dict[str, Any]] | None] = {}
 
     def run(self, items: Sequence[Item]) -> None:
-        """Write or remove, check, reload."""
+        """Write or remove, and reload, which checks. Reading the configuration of all sites costs more the more
+        there are: it is validated on its own only to find whose file was refused."""
         for site, key, _ in items:
             self.attempt(site, key, partial(self._remember, site, key))
         self._write(items)
-        if self._refusal():
-            self._restore(items)
-            if reason := self._refusal():
-                self._fail_all(items, f"{self.unit} refuses what was there before: {reason}")
-                return
-            self._write_one_by_one(items)
         try:
-            result = run(["systemctl", "reload-or-restart", self.unit])
+            if not self._reload():
+                return
+            if self._refusal():
+                self._restore(items)
+                if reason := self._refusal():
+                    self._fail_all(items, f"{self.unit} refuses what was there before: {reason}")
+                    return
+                self._write_one_by_one(items)
+            if reason := self._reload():
+                self._fail_all(items, f"{self.unit} cannot reload: {reason}")
         except Failed as error:
             self._fail_all(items, str(error))
-            return
-        if result.returncode:
-            self._fail_all(items, f"{self.unit} cannot reload: {last_lines(result.stderr)}")
+
+    def _reload(self) -> str:
+        """Why the daemon does not take its configuration; empty when it does. Raises Failed."""
+        result = run(["systemctl", "reload-or-restart", self.unit])
+        return (last_lines(result.stderr) or "no reason given") if result.returncode else ""
 
     def _fail_all(self, items: Sequence[Item], error: str) -> None:
         for site, key, _ in items:
