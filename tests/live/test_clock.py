@@ -45,11 +45,12 @@ entries:
 def clocked(lab: Lab) -> Iterator[Lab]:
     """The lab with a schedule of verbs that are there, nothing told yet, and an empty mailbox."""
     folder, state = lab.root / "backups", lab.workspace.state
-    shared = folder.readlink() if folder.is_symlink() else None
-    kept = folder.rename(folder.with_name("backups.kept")) if folder.exists() and not shared else None
-    if shared:
-        folder.unlink()
-    folder.mkdir()
+    kept = folder.with_name("backups.kept")
+    if folder.exists():
+        folder.rename(kept)  # The link itself, where it is one.
+        shutil.copytree(kept, folder)  # With the policy: another one would be a change of the plan.
+    else:
+        folder.mkdir()
     (folder / "schedule.yml").write_text(ENTRIES)
     before = {name: state / name for name in ("clock", "backups", "audit", "verdicts.json")}
     for name, path in before.items():
@@ -60,9 +61,7 @@ def clocked(lab: Lab) -> Iterator[Lab]:
         yield lab
     finally:
         shutil.rmtree(folder)
-        if shared:
-            folder.symlink_to(shared)
-        if kept:
+        if kept.exists():
             kept.rename(folder)
         for name, path in before.items():
             path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
