@@ -6,12 +6,15 @@ after a restore, in the same way. Caches, logs, locks and sockets are left out.
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
+import http.client
 import json
 import os
 import shutil
 import socket
+import ssl
 import stat
 import time
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from socle.authority import load_authority
 from socle.backups.facts import Attempt, Expected, parse_attempt, render_time
@@ -36,6 +40,11 @@ CONTROL = ("associations", "inventories", "backups")
 LEFT_OUT = frozenset({"ansible", "backups/staging", "backups/lock", "lock", "logs", "pulumi/home"})
 """Of the state folder: what is made again by itself, and what is true only now."""
 _SECONDS = 1800.0
+_PROBE_SECONDS = 20.0
+_REFUSALS = {
+    401: "it does not accept our credential; run: socle apply",
+    404: "it has no such repository; run: socle apply",
+}
 _PIECE = 1024**2
 
 
@@ -209,12 +218,31 @@ def _run_restic(context: Context, repository: Repository, staging: Path) -> str:
     certificate = staging / "authority.pem"
     certificate.write_bytes(load_authority(context.workspace))
     with tunnel(context.workspace, repository) as url:
+        run_probe(url, repository.name, secrets["credential"], certificate)
         scheme, _, place = url.partition("://")
         full = f"{scheme}://{repository.name}:{secrets['credential']}@{place}"
         environment = {"RESTIC_REPOSITORY": full, "RESTIC_PASSWORD": secrets["key"]}
         arguments = make_backup(staging, certificate, socket.gethostname())
         result = run(arguments, timeout=_SECONDS, environment=environment)
     return parse_snapshot(result.stdout)
+
+
+def run_probe(url: str, user: str, credential: str, certificate: Path) -> None:
+    """Ask the vault's server for the repository's configuration: restic would try for a quarter of an hour. Raises
+    SocleError, which says what is wrong."""
+    parts = urlsplit(url.removeprefix("rest:"))
+    token = base64.b64encode(f"{user}:{credential}".encode()).decode()
+    trust = ssl.create_default_context(cafile=str(certificate))
+    server = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=_PROBE_SECONDS, context=trust)
+    try:
+        server.request("HEAD", f"{parts.path.rstrip('/')}/config", headers={"Authorization": f"Basic {token}"})
+        status = server.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise SocleError(f"the vault's server does not answer: {error}") from None
+    finally:
+        server.close()
+    if status != http.HTTPStatus.OK:
+        raise SocleError(f"the vault's server refuses: HTTP status {status}", _REFUSALS.get(status, ""))
 
 
 def parse_snapshot(output: bytes) -> str:

@@ -18,7 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from socle.vault.agent import programs, pruning, reading
+from socle.vault.agent import making, programs, pruning, reading
 from socle.vault.agent.programs import Failed
 
 KEY = "x$HOME#y 50%5Fz q\"'\\ é"
@@ -127,7 +127,7 @@ def vault(made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
     with TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         root = Path(folder)
         monkeypatch.setattr(programs, "RUN_AS", {})
-        monkeypatch.setattr(reading, "RECORDS", root / "records")
+        monkeypatch.setattr(making, "RECORDS", root / "records")
         monkeypatch.setattr(pruning, "ASIDE", root / "aside")
         monkeypatch.setattr(pruning, "LOCKS", root)
         vault = Vault(root)
@@ -250,12 +250,34 @@ def test_junk_keys_do_not_lock_us_out(vault: Vault) -> None:
 def test_keys_on_record_are_ours(vault: Vault) -> None:
     own = next((vault.path / "keys").iterdir()).name
     (vault.root / "records").mkdir()
-    (vault.root / "records/asso.json").write_text(json.dumps({"keys": [own]}))
+    record = {"id": "x", "recipient": "", "keys": [own]}
+    (vault.root / "records/asso.json").write_text(json.dumps(record))
     name = vault.junk("keys")
     assert vault.read()["foreign"] == [name], "however early it came"
     refused = vault.act(pruning.set_aside, names=[f"keys/{own}"])
     assert "can be set aside" in refused["error"]
     assert (vault.path / "keys" / own).exists()
+
+
+def test_keys_that_we_add_are_ours_however_late(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An escrow key may come a year after the repository: it must not pass for a host's, nor a host's for it."""
+    vault.save()
+    own = next((vault.path / "keys").iterdir()).name
+    for name in ("config", f"keys/{own}"):
+        vault.age(name, 365 * 86400)
+    junk = vault.junk("keys", json.dumps({**json.loads((vault.path / "keys" / own).read_text()), "p": 2}).encode())
+    monkeypatch.setattr(making.os.path, "ismount", lambda _: True)
+    monkeypatch.setattr(making, "USER", "root")
+    wanted = {"path": str(vault.path), "key": KEY, "known": "", "escrow": {"recipient": "age1x", "key": "another"}}
+    first = making.make_repository("asso", wanted)
+    assert len(first["keys"]) == 2
+    assert own in first["keys"]
+    assert making.read_record("asso") == first
+    assert vault.read()["foreign"] == [junk]
+    second = making.make_repository("asso", {**wanted, "escrow": {"recipient": "age1y", "key": "third"}})
+    assert len(second["keys"]) == 2, "the former escrow's is gone"
+    assert second["keys"] != first["keys"]
+    assert vault.read()["foreign"] == [junk]
 
 
 def test_junk_snapshots_and_locks_are_found_and_set_aside(vault: Vault) -> None:

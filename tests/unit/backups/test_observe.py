@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from socle.authority import run_ensure_certificate
 from socle.backups import observe, own, run
 from socle.backups.facts import render_time
 from socle.backups.memory import find_path, load_memory
 from socle.backups.observe import load_sight, make_expected, run_accept
 from socle.backups.retention import make_kept
-from socle.errors import Unreachable
+from socle.errors import SocleError, Unreachable
 from socle.load.workspace import Workspace
 from socle.model.plan import Plan
 from socle.planning.make_plan import make_plan
@@ -464,6 +470,53 @@ def test_saving_the_platform_is_recorded_whatever_happens(world: World) -> None:
     assert not own.find_staging(world.context.workspace).exists()
     world.save_all()
     assert world.words() == {"pg-a": "complete", "pg-b": "complete", "platform": "failed"}
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[tuple[Any, str, Path]]:
+    """A server with a certificate of our own authority: its class of answers, its URL, whom to trust."""
+
+    class Answer(BaseHTTPRequestHandler):
+        status = 200
+        seen = ""
+
+        def do_HEAD(self) -> None:
+            Answer.seen = f"{self.path} {self.headers['Authorization']}"
+            self.send_response(Answer.status)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    workspace = world.context.workspace
+    run_ensure_certificate(workspace, "vault1", IPv4Address("10.0.0.1"))
+    folder = workspace.state / "authority"
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trust.load_cert_chain(folder / "vault1.pem", folder / "vault1.key")
+    with HTTPServer(("127.0.0.1", 0), Answer) as listening:
+        listening.socket = trust.wrap_socket(listening.socket, server_side=True)
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield Answer, f"rest:https://127.0.0.1:{listening.server_port}/_platform/", folder / "authority.pem"
+        listening.shutdown()
+
+
+def test_the_vaults_server_is_asked_before_restic_is(server: tuple[Any, str, Path], tmp_path: Path) -> None:
+    answer, url, trusted = server
+    own.run_probe(url, "_platform", "secret", trusted)
+    assert answer.seen == f"/_platform/config Basic {base64.b64encode(b'_platform:secret').decode()}"
+    for status, said in ((401, "run: socle apply"), (404, "no such repository"), (500, "HTTP status 500")):
+        answer.status = status
+        with pytest.raises(SocleError, match=said):
+            own.run_probe(url, "_platform", "secret", trusted)
+    other = Workspace(root=tmp_path, environment="lab", state=tmp_path / "other")
+    other.state.mkdir()
+    run_ensure_certificate(other, "vault1", IPv4Address("10.0.0.1"))
+    answer.seen = ""
+    with pytest.raises(SocleError, match=r"does not answer: .*CERTIFICATE_VERIFY_FAILED"):
+        own.run_probe(url, "_platform", "secret", other.state / "authority/authority.pem")
+    assert answer.seen == "", "the credential goes to nobody else"
+    with pytest.raises(SocleError, match="does not answer"):
+        own.run_probe("rest:https://127.0.0.1:9/_platform/", "_platform", "secret", trusted)
 
 
 def test_restics_command_holds_no_secret() -> None:

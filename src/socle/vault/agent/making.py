@@ -1,8 +1,9 @@
 """Making repositories and the accounts of the server, and saying which there are.
 
 Of each repository a record is kept, on the vault's own disk and not in the repository, which its host
-writes: its id, and for which escrow key it can be opened. A record that is lost is made again from the
-repository. What exists is never made anew, and no key is taken away before another one is there.
+writes: its id, for which escrow key it can be opened, and which keys we added: any other came from a host. A record
+that is lost is made again from the repository. What exists is never made anew, and no key is taken away before another
+one is there.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ ESCROW = "escrow"
 PARALLEL = 2
 _NAME = re.compile(r"_?[a-z0-9-]+")
 _HASH = re.compile(r"\{SHA\}[A-Za-z0-9+/=]{28}")
-Record = dict[str, str]
-"""`id` of the repository; `recipient`: the escrow key that its second key is sealed for, or empty."""
+KEY_SECONDS = 3600.0
+"""Without a record, keys that came with the repository are taken to be ours; those that came later are not."""
+Record = dict[str, Any]
+"""`id` of the repository; `recipient`: the escrow key that its second key is sealed for, or empty; `keys`: the names of
+the key files that we added."""
 
 
 def look(payload: dict[str, Any]) -> dict[str, Any]:
@@ -77,26 +81,44 @@ def make_repository(name: str, wanted: dict[str, Any]) -> Record:
         record = {}
     identity = record.get("id") or json.loads(must(path, key, ["cat", "config"]))["id"]
     recipient = record.get("recipient", "")
+    keys = find_own_keys(path, record)
     if wanted["escrow"] and wanted["escrow"]["recipient"] != recipient:
-        add_escrow(path, key, wanted["escrow"]["key"])
+        keys |= add_escrow(path, key, wanted["escrow"]["key"])
         recipient = wanted["escrow"]["recipient"]
-    record = {"id": identity, "recipient": recipient}
+    record = {"id": identity, "recipient": recipient, "keys": sorted(keys & list_keys(path))}
     write_record(name, record)
     return record
 
 
-def add_escrow(path: str, key: str, new_key: str) -> None:
-    """Let the escrow's key open the repository, then no former one of it."""
+def add_escrow(path: str, key: str, new_key: str) -> set[str]:
+    """Let the escrow's key open the repository, then no former one of it. The name of the key that was added."""
     before = [one["id"] for one in json.loads(must(path, key, ["key", "list", "--json"])) if one["userName"] == ESCROW]
+    there = list_keys(path)
     must(path, key, ["key", "add", "--user", ESCROW, "--host", ESCROW], new_key=new_key)
+    added = list_keys(path) - there
     for identity in before:
         must(path, key, ["key", "remove", identity])
+    return added
+
+
+def list_keys(path: str) -> set[str]:
+    """The names of all key files."""
+    return {found.name for found in Path(path, "keys").iterdir()}
+
+
+def find_own_keys(path: str, record: Record) -> set[str]:
+    """The names of the keys that we added, gone or not: by the record, else by when they arrived."""
+    if "keys" in record:
+        return set(record["keys"])
+    made = Path(path, "config").stat().st_mtime
+    return {found.name for found in Path(path, "keys").iterdir() if found.lstat().st_mtime <= made + KEY_SECONDS}
 
 
 def read_record(name: str) -> Record:
     try:
         data = json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8"))
-        return {field: str(data[field]) for field in ("id", "recipient")}
+        keys = {"keys": [str(key) for key in data["keys"]]} if "keys" in data else {}  # not before they were noted
+        return {**{field: str(data[field]) for field in ("id", "recipient")}, **keys}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

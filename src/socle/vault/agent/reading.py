@@ -23,13 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from socle.vault.agent import programs
+from socle.vault.agent.making import find_own_keys, read_record
 from socle.vault.agent.programs import Failed, last_lines
 
-RECORDS = Path("/var/lib/socle/vault")
 KINDS = ("index", "keys", "locks", "snapshots")
 ID = re.compile(r"[0-9a-f]{64}")
-KEY_SECONDS = 3600.0
-"""Without a record, keys that came with the repository are taken to be its own; those that came later are not."""
 TEMPORARY = re.compile(r"[0-9a-f]{64}[.-]")
 TEMPORARY_SECONDS = 86400.0
 """Files have a longer name until they are whole: one of a day ago is what an upload that was cut left."""
@@ -201,20 +199,8 @@ def make_stamp(scan: Scan) -> str:
 
 
 def find_strange_keys(name: str, path: Path, scan: Scan) -> set[str]:
-    """Keys that the vault's side did not add. Any of them slows down, and thirty of them end, every opening."""
-    record = _read_record(name)
-    keys = scan.files["keys"]
-    if isinstance(record.get("keys"), list):
-        return set(keys) - set(record["keys"])
-    made = (path / "config").stat().st_mtime
-    return {key for key, entry in keys.items() if entry.arrival > made + KEY_SECONDS}
-
-
-def _read_record(name: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
+    """Keys that we did not add. Any of them slows down, and thirty of them end, every opening."""
+    return set(scan.files["keys"]) - find_own_keys(str(path), read_record(name))
 
 
 def find_hint(spec: Spec, scan: Scan, foreign: set[str]) -> str:
