@@ -37,6 +37,20 @@ def test_a_command_that_does_not_end_is_ended_with_its_children() -> None:
         channel.close()
 
 
+def test_a_command_that_says_too_much_is_ended() -> None:
+    channel = open_local()
+    try:
+        (answer, other) = channel.run([Ask("yes"), Ask("echo fine")])
+        assert (answer.code, answer.output, other.output) == (125, "", "fine\n")
+        assert "it said more than" in answer.errors
+        assert channel.run([Ask("true", "x" * 300_000), Ask("wc -c", "x" * 300_000)]) == [
+            Answer(0),
+            Answer(0, "300000\n"),
+        ]
+    finally:
+        channel.close()
+
+
 def test_a_host_out_of_reach_says_why() -> None:
     channel = Channel("web1", ["sh", "-c", "echo 'no route to host' >&2; exit 255"])
     with pytest.raises(Unreachable, match="cannot ask web1: no route to host"):
