@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
 from socle.model.plan import Plan
@@ -12,8 +12,6 @@ from socle.reports.sources import Audit
 from socle.reports.status_model import Certificate, HostState, Need, Observed, Quota
 
 _DAYS_TOLD = 2
-TOLD_ELSEWHERE = ("backup", "certificate", "escrow", "orphans", "schedule")
-"""Kinds of checks whose own source is read here, later than the audit."""
 
 
 def find_host_needs(hosts: Iterable[HostState]) -> Iterator[Need]:
@@ -52,7 +50,18 @@ def find_backup_needs(rows: Iterable[BackupRow], time: datetime | None, now: dat
             yield Need(kind="backup", subject=row.site, detail=detail, remedy=remedy)
 
 
-def find_audit_needs(audit: Audit | None, now: datetime) -> Iterator[Need]:
+def find_told(observed: Observed) -> frozenset[str]:
+    """Kinds of checks whose own source was read here, later than the audit. Where it could not be, the audit speaks."""
+    known = {
+        "backup": observed.sources.backups is not None,
+        "escrow": observed.escrow is not None,
+        "schedule": observed.missed is not None,
+    }
+    return frozenset({"orphans", "certificate"} | {kind for kind, read in known.items() if read})
+
+
+def find_audit_needs(audit: Audit | None, told: Collection[str], now: datetime) -> Iterator[Need]:
+    """What failed in the last audit, but for kinds of checks that are `told` elsewhere."""
     if audit is None:
         yield Need(kind="audit", subject="platform", detail="it was never audited", remedy="run: socle audit")
         return
@@ -60,7 +69,7 @@ def find_audit_needs(audit: Audit | None, now: datetime) -> Iterator[Need]:
         detail = f"the last one was {render_age(audit.time, now)}"
         yield Need(kind="audit", subject="platform", detail=detail, remedy="run: socle audit")
     for finding in audit.findings:
-        if finding.status == "failed" and finding.kind not in TOLD_ELSEWHERE:
+        if finding.status == "failed" and finding.kind not in told:
             yield Need(
                 kind="audit",
                 subject=f"{finding.check} on {finding.host}",

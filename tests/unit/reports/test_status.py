@@ -146,6 +146,16 @@ def test_checks_that_fail_and_audits_that_are_old() -> None:
     assert needs(sources=make_sources(audit=None)) == [("audit", "platform")]
 
 
+def test_where_a_source_is_silent_the_audit_speaks() -> None:
+    kinds = ("backup", "escrow", "schedule")
+    sources = make_sources(audit=make_audit(*(finding(f"{kind}:x", "failed") for kind in kinds)))
+    assert needs(sources=sources) == []
+    assert needs(sources=sources, escrow=None) == [("audit", "escrow:x on web1")]
+    assert needs(sources=sources, missed=None) == [("audit", "schedule:x on web1")]
+    silent = sources.model_copy(update={"backups": None})
+    assert needs(sources=silent) == [("backups", "all sites"), ("audit", "backup:x on web1")]
+
+
 def test_hosts_that_do_not_run() -> None:
     assert needs(instances={"web1": "stopped"}) == [("host", "edge1"), ("host", "web1")]
     assert "2 hosts (unknown)" in show(make_status(PLAN, observe(instances=None), NOW))
