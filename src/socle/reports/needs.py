@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from socle.model.plan import Plan
@@ -17,7 +17,9 @@ _DAYS_TOLD = 2
 def find_host_needs(hosts: Iterable[HostState]) -> Iterator[Need]:
     for host in hosts:
         if host.state not in ("running", "unknown"):
-            yield Need(kind="host", subject=host.host, detail=f"it is {host.state}", remedy="run: socle apply")
+            yield Need(
+                kind="host", subject=host.host, detail=f"it is {host.state}", remedy="see why, then run: socle apply"
+            )
 
 
 def find_certificate_needs(certificates: Iterable[Certificate]) -> Iterator[Need]:
@@ -50,18 +52,20 @@ def find_backup_needs(rows: Iterable[BackupRow], time: datetime | None, now: dat
             yield Need(kind="backup", subject=row.site, detail=detail, remedy=remedy)
 
 
-def find_told(observed: Observed) -> frozenset[str]:
-    """Kinds of checks whose own source was read here, later than the audit. Where it could not be, the audit speaks."""
+def find_told(plan: Plan, observed: Observed) -> frozenset[str]:
+    """Checks, by kind or by name, whose own source was read here, later than the audit. Where it could not be, the
+    audit speaks."""
     known = {
         "backup": observed.sources.backups is not None,
         "escrow": observed.escrow is not None,
         "schedule": observed.missed is not None,
     }
-    return frozenset({"orphans", "certificate"} | {kind for kind, read in known.items() if read})
+    orphans = {f"orphans:{orphan.name}" for orphan in plan.orphans}
+    return frozenset({"certificate"} | orphans | {kind for kind, read in known.items() if read})
 
 
-def find_audit_needs(audit: Audit | None, told: Collection[str], now: datetime) -> Iterator[Need]:
-    """What failed in the last audit, but for kinds of checks that are `told` elsewhere."""
+def find_audit_needs(audit: Audit | None, told: frozenset[str], now: datetime) -> Iterator[Need]:
+    """What failed in the last audit, but for what is `told` elsewhere."""
     if audit is None:
         yield Need(kind="audit", subject="platform", detail="it was never audited", remedy="run: socle audit")
         return
@@ -69,7 +73,7 @@ def find_audit_needs(audit: Audit | None, told: Collection[str], now: datetime) 
         detail = f"the last one was {render_age(audit.time, now)}"
         yield Need(kind="audit", subject="platform", detail=detail, remedy="run: socle audit")
     for finding in audit.findings:
-        if finding.status == "failed" and finding.kind not in told:
+        if finding.status == "failed" and not told & {finding.kind, finding.check}:
             yield Need(
                 kind="audit",
                 subject=f"{finding.check} on {finding.host}",

@@ -167,6 +167,11 @@ def test_orphans_requests_and_the_escrow_key() -> None:
     observed = observe(escrow=False, certificates=dict.fromkeys(names, FRESH))
     found = [(need.kind, need.subject) for need in make_status(plan, observed, NOW).needs]
     assert found == [("orphan", "pg-partie"), ("request", "nouvelle"), ("escrow", "platform")]
+    audit = make_audit(finding("orphans:pg-partie", "failed"), finding("orphans:stranger", "failed"))
+    observed = observed.model_copy(update={"sources": make_sources(audit=audit)})
+    found = [(need.kind, need.subject) for need in make_status(plan, observed, NOW).needs]
+    assert found[0] == ("audit", "orphans:stranger on web1"), "what no plan names is in no other source"
+    assert len(found) == 4
     assert needs(escrow=False, lab=True) == [], "a lab has no safe"
 
 
