@@ -155,10 +155,11 @@ def make_restore_facts(runs: Iterable[Run]) -> Iterator[Fact]:
 
 def make_erasure_facts(plan: Plan, audit: Audit | None, runs: Iterable[Run]) -> Iterator[Fact]:
     """Sites whose data wait for a decision, unless the audit says it, and the last erasure that was made."""
-    told = any(one.kind == "orphans" and one.status == "failed" for one in (audit.findings if audit else ()))
-    if plan.orphans and not told:
-        details = tuple(Detail(place=one.name, evidence=f"orphan of {one.association}") for one in plan.orphans)
-        text = f"{render_count(len(plan.orphans), 'site arrêté', 'sites arrêtés')} dont les données sont conservées"
+    findings = audit.findings if audit else ()
+    told = {one.thing for one in findings if one.kind == "orphans" and one.status == "failed"}
+    if untold := [one for one in plan.orphans if one.name not in told]:
+        details = tuple(Detail(place=one.name, evidence=f"orphan of {one.association}") for one in untold)
+        text = f"{render_count(len(untold), 'site arrêté', 'sites arrêtés')} dont les données sont conservées"
         ask = "Décider de ce que deviennent ces données : remettre le site en service, ou le retirer"
         yield Fact(check="plan.orphans", status="pending", text=text, ask=ask, who=OFFICIALS, details=details)
     erased = next((run for run in runs if run.command.split(" ")[0] == "retire" and run.proves), None)

@@ -12,14 +12,14 @@ from socle.reports.sources import Audit
 from socle.reports.status_model import Certificate, HostState, Need, Observed, Quota
 
 _DAYS_TOLD = 2
-TOLD_ELSEWHERE = ("backup", "certificate", "escrow", "orphans", "schedule")
-"""Kinds of checks whose own source is read here, later than the audit."""
 
 
 def find_host_needs(hosts: Iterable[HostState]) -> Iterator[Need]:
     for host in hosts:
         if host.state not in ("running", "unknown"):
-            yield Need(kind="host", subject=host.host, detail=f"it is {host.state}", remedy="run: socle apply")
+            yield Need(
+                kind="host", subject=host.host, detail=f"it is {host.state}", remedy="see why, then run: socle apply"
+            )
 
 
 def find_certificate_needs(certificates: Iterable[Certificate]) -> Iterator[Need]:
@@ -52,7 +52,20 @@ def find_backup_needs(rows: Iterable[BackupRow], time: datetime | None, now: dat
             yield Need(kind="backup", subject=row.site, detail=detail, remedy=remedy)
 
 
-def find_audit_needs(audit: Audit | None, now: datetime) -> Iterator[Need]:
+def find_told(plan: Plan, observed: Observed) -> frozenset[str]:
+    """Checks, by kind or by name, whose own source was read here, later than the audit. Where it could not be, the
+    audit speaks."""
+    known = {
+        "backup": observed.sources.backups is not None,
+        "escrow": observed.escrow is not None,
+        "schedule": observed.missed is not None,
+    }
+    orphans = {f"orphans:{orphan.name}" for orphan in plan.orphans}
+    return frozenset({"certificate"} | orphans | {kind for kind, read in known.items() if read})
+
+
+def find_audit_needs(audit: Audit | None, told: frozenset[str], now: datetime) -> Iterator[Need]:
+    """What failed in the last audit, but for what is `told` elsewhere."""
     if audit is None:
         yield Need(kind="audit", subject="platform", detail="it was never audited", remedy="run: socle audit")
         return
@@ -60,7 +73,7 @@ def find_audit_needs(audit: Audit | None, now: datetime) -> Iterator[Need]:
         detail = f"the last one was {render_age(audit.time, now)}"
         yield Need(kind="audit", subject="platform", detail=detail, remedy="run: socle audit")
     for finding in audit.findings:
-        if finding.status == "failed" and finding.kind not in TOLD_ELSEWHERE:
+        if finding.status == "failed" and not told & {finding.kind, finding.check}:
             yield Need(
                 kind="audit",
                 subject=f"{finding.check} on {finding.host}",

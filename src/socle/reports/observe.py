@@ -65,7 +65,7 @@ def load_observed(context: Context, verbs: Collection[str]) -> Observed:
         ),
         escrow=known["secrets"],
         lab=context.platform.lab,
-        missed=known["schedule"] or (),
+        missed=known["schedule"],
         unknown=(*unknown, *_find_edge_unknown(certificates)),
     )
 

@@ -378,8 +378,8 @@ CHECKS: dict[str, Check] = {
     ),
     "orphans": Check(
         promise="erasure",
-        passed="Aucun site arrêté n’attend de décision",
-        failed="Les données d’un site arrêté attendent une décision",
+        passed="Rien n’est conservé sans qu’une demande l’explique",
+        failed="Quelque chose est conservé qu’aucune demande n’explique plus",
         ask="Décider de ce que deviennent ces données : remettre le site en service, ou le retirer",
         who=OFFICIALS,
     ),

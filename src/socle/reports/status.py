@@ -41,8 +41,8 @@ def make_status(plan: Plan, observed: Observed, now: datetime) -> Status:
         *needs.find_certificate_needs(certificates),
         *needs.find_quota_needs(quotas),
         *needs.find_backup_needs(rows, backups.time if backups else None, now),
-        *needs.find_audit_needs(audit, now),
-        *(Need(kind="clock", subject=one.name, detail=one.detail, remedy=one.remedy) for one in observed.missed),
+        *needs.find_audit_needs(audit, needs.find_told(plan, observed), now),
+        *(Need(kind="clock", subject=one.name, detail=one.detail, remedy=one.remedy) for one in observed.missed or ()),
         *needs.find_plan_needs(plan, observed),
     )
     return Status(

@@ -109,7 +109,8 @@ class Observed(Model):
     """Bytes used and bytes in all by volume; those that could not be read are absent."""
     certificates: Mapping[str, Shown | str] | None = None
     """What the edge shows by name; text: why it could not be asked."""
-    missed: tuple[Missed, ...] = ()
+    missed: tuple[Missed, ...] | None = ()
+    """None: nobody could tell."""
     escrow: bool | None = None
     lab: bool = False
     unknown: tuple[Unknown, ...] = ()

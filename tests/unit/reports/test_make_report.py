@@ -190,6 +190,8 @@ def test_orphans_and_requests_wait_for_a_decision() -> None:
     ]
     told = make_report(plan, make_sources(audit=make_audit(finding("orphans:pg-partie", "failed"))), NOW)
     assert len(told.actions) == 2, "told once, by the audit"
+    other = make_report(plan, make_sources(audit=make_audit(finding("orphans:stranger", "failed"))), NOW)
+    assert len(other.actions) == 3, "the audit told of another"
 
 
 def test_a_restore_counts_when_it_ended_well() -> None:

@@ -144,7 +144,7 @@ def test_nothing_out_of_reach_blocks_the_status(workspace: Workspace, monkeypatc
     found = observe.load_observed(context, ())
     assert time.monotonic() - start < 2
     assert {one.source for one in found.unknown} == {"incus hosts", "incus volumes", "edge", "secrets", "schedule"}
-    assert (found.instances, found.volumes, found.escrow, found.missed) == (None, None, None, ())
+    assert (found.instances, found.volumes, found.escrow, found.missed) == (None, None, None, None)
     assert next(one.reason for one in found.unknown if one.source == "schedule") == "no schedule"
     assert "no answer within" in next(one.reason for one in found.unknown if one.source == "edge")
 

@@ -146,6 +146,16 @@ def test_checks_that_fail_and_audits_that_are_old() -> None:
     assert needs(sources=make_sources(audit=None)) == [("audit", "platform")]
 
 
+def test_where_a_source_is_silent_the_audit_speaks() -> None:
+    kinds = ("backup", "escrow", "schedule")
+    sources = make_sources(audit=make_audit(*(finding(f"{kind}:x", "failed") for kind in kinds)))
+    assert needs(sources=sources) == []
+    assert needs(sources=sources, escrow=None) == [("audit", "escrow:x on web1")]
+    assert needs(sources=sources, missed=None) == [("audit", "schedule:x on web1")]
+    silent = sources.model_copy(update={"backups": None})
+    assert needs(sources=silent) == [("backups", "all sites"), ("audit", "backup:x on web1")]
+
+
 def test_hosts_that_do_not_run() -> None:
     assert needs(instances={"web1": "stopped"}) == [("host", "edge1"), ("host", "web1")]
     assert "2 hosts (unknown)" in show(make_status(PLAN, observe(instances=None), NOW))
@@ -157,6 +167,11 @@ def test_orphans_requests_and_the_escrow_key() -> None:
     observed = observe(escrow=False, certificates=dict.fromkeys(names, FRESH))
     found = [(need.kind, need.subject) for need in make_status(plan, observed, NOW).needs]
     assert found == [("orphan", "pg-partie"), ("request", "nouvelle"), ("escrow", "platform")]
+    audit = make_audit(finding("orphans:pg-partie", "failed"), finding("orphans:stranger", "failed"))
+    observed = observed.model_copy(update={"sources": make_sources(audit=audit)})
+    found = [(need.kind, need.subject) for need in make_status(plan, observed, NOW).needs]
+    assert found[0] == ("audit", "orphans:stranger on web1"), "what no plan names is in no other source"
+    assert len(found) == 4
     assert needs(escrow=False, lab=True) == [], "a lab has no safe"
 
 
