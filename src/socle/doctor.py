@@ -178,6 +178,12 @@ def check_leftovers(facts: Facts) -> Iterator[Problem]:
             message = f"the Incus project {project.name} is ours, but its state folder is gone"
             remedy = f"if its state is not elsewhere (SOCLE_STATE): {_make_removal(project.name)}"
             yield Problem("leftovers", message, remedy, Severity.WARNING)
+    for name in facts.expired:
+        project, _, instance = name.partition("/")
+        remedy = (
+            f"run: incus --project {project} delete --force {instance} (the next socle restore --into scratch does)"
+        )
+        yield Problem("leftovers", f"{name} was to be thrown away by now", remedy, Severity.WARNING)
 
 
 CHECKS: tuple[Callable[[Facts], Iterator[Problem]], ...] = (
