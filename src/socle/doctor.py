@@ -183,7 +183,7 @@ def check_leftovers(facts: Facts) -> Iterator[Problem]:
         remedy = (
             f"run: incus --project {project} delete --force {instance} (the next socle restore --into scratch does)"
         )
-        yield Problem("leftovers", f"{name} was to be thrown away by now", remedy, Severity.WARNING)
+        yield Problem("leftovers", f"{expired} was to be thrown away by now", remedy, Severity.WARNING)
 
 
 CHECKS: tuple[Callable[[Facts], Iterator[Problem]], ...] = (

@@ -49,7 +49,7 @@ def clocked(lab: Lab) -> Iterator[Lab]:
         folder.unlink()
     folder.mkdir()
     (folder / "schedule.yml").write_text(ENTRIES)
-    before = {name: state / name for name in ("clock", "backups", "audit")}
+    before = {name: state / name for name in ("clock", "backups", "audit", "verdicts.json")}
     for name, path in before.items():
         if path.exists():
             path.rename(state / f"{name}.kept")
@@ -63,7 +63,7 @@ def clocked(lab: Lab) -> Iterator[Lab]:
         if kept:
             kept.rename(folder)
         for name, path in before.items():
-            shutil.rmtree(path, ignore_errors=True)
+            path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
             if (state / f"{name}.kept").exists():
                 (state / f"{name}.kept").rename(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,10 +24,12 @@ from socle.errors import SocleError
 from socle.incus.client import IncusClient
 from socle.incus.connect import open_client
 from socle.incus.kinds import parse_size
-from socle.incus.marker import is_ours
+from socle.incus.marker import find_owner, is_ours
 from socle.incus.quotas import load_counts
 from socle.incus.records import Records, load_records
 from socle.lab.outside import NAME as OUTSIDE
+from socle.restore.scratch import EXPIRES
+from socle.restore.template import is_template
 from socle.runs.process import run
 from socle.stages.base import Context
 from socle.stages.baseline import load_variables
@@ -85,12 +88,15 @@ def load_disks(client: IncusClient) -> dict[str, int]:
 
 
 def load_strangers(context: Context, client: IncusClient) -> list[tuple[str, str]]:
-    """(kind, name) of hosts and volumes in Incus that carry our marker, and that no plan names."""
-    plan = context.plan
+    """(kind, name) of hosts and volumes in Incus that carry our marker, and that no plan names: neither templates of
+    scratch hosts, nor a scratch host whose time is not over."""
+    plan, now = context.plan, time.time()
     hosts, volumes = {host.name for host in plan.hosts} | {OUTSIDE}, {volume.name for volume in plan.volumes}
     found = [("host", one) for one in client.list_instances() if one["name"] not in hosts]
     found += [("volume", one) for one in client.list_volumes() if one["name"] not in volumes]
-    return sorted((kind, one["name"]) for kind, one in found if is_ours(one, plan.environment))
+    ours = [(kind, one) for kind, one in found if is_ours(one, plan.environment)]
+    busy = {find_owner(one) for _, one in ours if float(one["config"].get(EXPIRES, 0)) > now}
+    return sorted((kind, one["name"]) for kind, one in ours if find_owner(one) not in busy and not is_template(one))
 
 
 def load_quotas(context: Context) -> dict[str, Any] | None:

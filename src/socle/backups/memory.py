@@ -20,10 +20,12 @@ from socle.model.base import Model
 
 
 class Check(Model):
-    """The last verification of a repository. `reason`: what was found, empty when nothing was."""
+    """The last verification of a repository. `reason`: what was found, empty when nothing was. `part`: how many of the
+    parts of the data were read in turn."""
 
     time: float
     reason: str = ""
+    part: int = 0
 
 
 class Memory(Model):

@@ -35,7 +35,7 @@ CHECK_SECONDS = 6 * 3600.0
 ASIDE_SECONDS = 1800.0
 DUE_SECONDS = 86400.0
 PARTS = 20
-"""A verification reads one of so many parts of the data, another one each day."""
+"""A verification reads one of so many parts of the data, another one each time."""
 Say = Callable[[str], None]
 _RESULTS = frozenset({"complete", "partial", "failed"})
 _LINE = 65536
@@ -141,7 +141,7 @@ def parse_line(line: bytes, sites: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _run_on_vaults(
-    context: Context, mode: str, specs: Mapping[str, Mapping[str, Any]], timeout: float, **more: Any
+    context: Context, mode: str, specs: Mapping[str, Mapping[str, Any]], timeout: float
 ) -> dict[str, Mapping[str, Any]]:
     """What the vaults answer for each repository of `specs`, which hold what the mode needs besides path and key."""
     chosen = {one.name: one for one in context.plan.repositories if one.name in specs}
@@ -151,7 +151,7 @@ def _run_on_vaults(
         hosts.setdefault(repository.host, {})[name] = {"path": repository.path, "key": key, **specs[name]}
 
     def ask(host: str) -> dict[str, Mapping[str, Any]]:
-        payload = {"mode": mode, "repositories": hosts[host], **more}
+        payload = {"mode": mode, "repositories": hosts[host]}
         try:
             answers = run_vault(context.workspace, host, payload, timeout=timeout)["repositories"]
             return {name: answers[name] for name in hosts[host]}
@@ -161,26 +161,28 @@ def _run_on_vaults(
     return {name: one for answers in run_parallel(sorted(hosts), ask).values() for name, one in answers.items()}
 
 
-def find_part(now: float) -> str:
-    """The part of the data to read today, so that all of it is read in PARTS days. Pure."""
-    return f"{int(now // 86400) % PARTS + 1}/{PARTS}"
-
-
-def run_verify(context: Context, subset: str, now: float | None = None) -> list[Outcome]:
-    """Verify every repository and read `subset` of its data (restic's --read-data-subset). What is found stays known,
-    and no site of the repository is complete, until a verification finds nothing."""
+def run_verify(context: Context, subset: str = "", now: float | None = None) -> list[Outcome]:
+    """Verify every repository and read a part of its data: `subset` (restic's --read-data-subset), else the part after
+    the one that was read last. What is found stays known, and no site of the repository is complete, until a
+    verification finds nothing."""
     moment = time.time() if now is None else now
     repositories = {one.name: one for one in context.plan.repositories}
     memories = {name: load_memory(context.workspace, name) for name in repositories}
-    specs = {name: {"hint": memories[name].hint} for name in repositories}
-    answers = _run_on_vaults(context, "check", specs, CHECK_SECONDS, subset=subset)
+    parts = {name: memory.check.part if memory.check else 0 for name, memory in memories.items()}
+    specs = {
+        name: {"hint": memories[name].hint, "subset": subset or f"{parts[name] % PARTS + 1}/{PARTS}"}
+        for name in repositories
+    }
+    answers = _run_on_vaults(context, "check", specs, CHECK_SECONDS)
     outcomes = []
     for name, answer in answers.items():
         reason = str(answer["error"])
         if "seconds" in answer:  # else it was not looked at: what was found before still stands
-            check = Check(time=moment, reason=reason)
-            run_remember(context.workspace, name, memories[name].model_copy(update={"check": check}))
-        outcomes.append(_make_outcome(repositories[name], reason=reason, done=(subset,) if not reason else ()))
+            check = Check(time=moment, reason=reason, part=parts[name] + (not reason and not subset))
+            memory = load_memory(context.workspace, name)  # a verification lasts: others remembered more meanwhile
+            run_remember(context.workspace, name, memory.model_copy(update={"check": check}))
+        read = (str(specs[name]["subset"]),) if not reason else ()
+        outcomes.append(_make_outcome(repositories[name], reason=reason, done=read))
     return outcomes
 
 

@@ -14,7 +14,6 @@ from socle.backups.own import SITE
 from socle.backups.run import (
     Outcome,
     find_due,
-    find_part,
     make_command,
     render_command,
     run_mend,
@@ -190,10 +189,10 @@ def _register_care(backup: click.Group) -> None:
     @verb(backup, "verify", example="socle backup verify --subset 100%", codes=(Exit.PARTIAL,))
     @click.option("--subset", default="", metavar="PART", help="How much data to read, such as 5% or 1/20.")
     def verify(session: Session, subset: str) -> Exit:
-        """Verify each repository, and read back a part of its data: another one each day, all of it in 20 days."""
+        """Verify each repository, and read back a part of its data: the next twentieth, in turn."""
         context = session.context()
         with session.recorded("backup verify", context.plan.digest()), session.talk.step("verifying"):
-            outcomes = run_verify(context, subset or find_part(time.time()))
+            outcomes = run_verify(context, subset)
         return _show(session, outcomes, "read")
 
     @verb(backup, "retain", example="socle backup retain --dry-run", codes=(Exit.PARTIAL, Exit.REFUSED))

@@ -144,7 +144,7 @@ def _register_alerts(schedule: click.Group) -> None:
         """
         platform = load_platform(session.workspace)
         watch = _load(session)
-        observed = watch.observed()
+        observed = watch.observed(platform.hosts)
         if platform.alerts is None:
             _show_told(session, observed, (), ())
             session.talk.say("Nobody is told: platform.yml has no alerts (see docs/sysadmin.md).")

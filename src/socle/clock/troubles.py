@@ -7,7 +7,7 @@ What could not be read is no proof of health: its kind is `unread`, and what was
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,7 +25,9 @@ from socle.load.workspace import Workspace
 AUDITS = "audit"
 AUDIT_DAYS = 30
 """An older audit proves nothing any more."""
-TOLD_ELSEWHERE = ("backup", "certificate", "schedule", "verdict")
+NOT_PLANNED = ("controller", "outside")
+"""Hosts of an audit that no platform.yml declares."""
+TOLD_ELSEWHERE = ("backup", "certificate", "drift", "schedule")
 """Checks of the audit that begin so: told here from their source, sooner."""
 _LONGEST = 400
 
@@ -98,15 +100,20 @@ def make_backup_troubles(status: Any) -> Iterator[Trouble]:
 
 
 def make_findings(audits: Sequence[Any]) -> list[dict[str, Any]]:
-    """What each check last found, from audits, newest first: one of them may hold some checks only.
-    ValueError on another shape."""
-    settled: set[str] = set()
+    """What each kind of check last found on each host, from audits, newest first: one of them may hold some hosts or
+    some kinds only. ValueError on another shape."""
+    settled: set[tuple[str, str]] = set()
     found: list[dict[str, Any]] = []
     for audit in audits:
-        findings = [one for one in _list(audit, "findings") if _text(one, "check") not in settled]
+        findings = [one for one in _list(audit, "findings") if _make_place(one) not in settled]
         found += findings
-        settled |= {_text(finding, "check") for finding in findings}
+        settled |= set(map(_make_place, findings))
     return found
+
+
+def _make_place(finding: Mapping[str, Any]) -> tuple[str, str]:
+    """Host and kind: the check `page:amis.example` is one of the kind `page`."""
+    return _text(finding, "host"), _text(finding, "check").partition(":")[0]
 
 
 def make_audit_troubles(findings: Iterable[Mapping[str, Any]]) -> Iterator[Trouble]:
@@ -229,8 +236,9 @@ def load_observed(
     records: Mapping[str, Record],
     missed: Iterable[Missed],
     now: datetime,
+    hosts: Collection[str],
 ) -> Observed:
-    """What is wrong now, as far as it can be read."""
+    """What is wrong now, as far as it can be read. `hosts`: those that are declared; of others, no audit counts."""
     state, unread = workspace.state, set()
     troubles = [*make_run_troubles(entries, records), *make_missed_troubles(missed)]
     try:
@@ -243,7 +251,8 @@ def load_observed(
         unread.add(Kind.CERTIFICATE)
     audits = load_audits(state / AUDITS, now)
     try:
-        troubles += make_audit_troubles(make_findings(audits))
+        known = {*hosts, *NOT_PLANNED}
+        troubles += make_audit_troubles(one for one in make_findings(audits) if one.get("host") in known)
     except ValueError:
         unread.add(Kind.AUDIT)
     if not audits:

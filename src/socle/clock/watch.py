@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,9 +37,9 @@ class Watch:
         runs = {name: record.make_run() for name, record in self.records.items() if record.at}
         return find_missed(self.schedule.entries, runs, self.now, self.timezone)
 
-    def observed(self) -> Observed:
-        """What a human must act on."""
-        return load_observed(self.workspace, self.schedule.entries, self.records, self.missed(), self.now)
+    def observed(self, hosts: Collection[str]) -> Observed:
+        """What a human must act on. `hosts`: those of platform.yml."""
+        return load_observed(self.workspace, self.schedule.entries, self.records, self.missed(), self.now, hosts)
 
     def data(self) -> list[dict[str, Any]]:
         """A row for each entry: when it runs, and how it last did."""

@@ -26,6 +26,11 @@ def is_ours(thing: Mapping[str, Any], environment: str) -> bool:
     return bool(thing.get("config", {}).get(ENVIRONMENT) == environment)
 
 
+def find_owner(thing: Mapping[str, Any]) -> str:
+    """Why an object of ours was made (`kind:name`); empty when it does not say."""
+    return str(thing.get("config", {}).get(OWNER, ""))
+
+
 def make_namesake_problem(kind: str, name: str) -> Problem:
     """There is already one, and it is not ours."""
     expected = f"expected no {kind} of this name, or one that socle made for this environment"

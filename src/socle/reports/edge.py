@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from socle.errors import Unreachable
@@ -19,15 +18,6 @@ def find_edge(plan: Plan) -> str:
     """The address at which visitors reach the edge; empty when the plan has none."""
     nics = (nic for host in plan.role("edge") for nic in host.nics if nic.network == "public")
     return next((str(nic.ipv4.ip) for nic in nics), "")
-
-
-def make_trust(state: Path) -> ssl.SSLContext:
-    """What a visitor trusts: this machine's authorities, and in a lab the lab's own."""
-    context = ssl.create_default_context()
-    root = state / "acme-root.pem"
-    if root.is_file():
-        context.load_verify_locations(root)
-    return context
 
 
 def load_shown(name: str, address: str, trust: ssl.SSLContext, seconds: float, port: int = PORT) -> Shown:

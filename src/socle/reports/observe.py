@@ -3,17 +3,20 @@ is unknown, and holds nobody up."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from socle.clock.certificates import make_trust
+from socle.clock.runs import load_records
+from socle.clock.schedule import load_schedule
+from socle.clock.times import Missed as Late
+from socle.clock.times import find_missed
 from socle.incus.client import IncusClient
 from socle.incus.connect import open_client
-from socle.reports.edge import find_edge, load_shown, make_trust
+from socle.reports.edge import find_edge, load_shown
 from socle.reports.parallel import run_parallel
 from socle.reports.sources import Sources, load_sources
 from socle.reports.status_model import Missed, Observed, Shown, Unknown
@@ -90,19 +93,16 @@ def load_certificates(context: Context, seconds: float) -> dict[str, Shown | Exc
 
 
 def load_missed(context: Context, verbs: Collection[str]) -> tuple[Missed, ...]:
-    """Runs by the clock that did not happen; none in a version without a clock. Raises SocleError when the schedule
-    cannot be read."""
-    if importlib.util.find_spec("socle.clock") is None:
-        return ()
-    clock: Any = importlib.import_module("socle.clock.watch")
-    schedule: Any = importlib.import_module("socle.clock.schedule")
+    """Runs by the clock that did not happen. Raises SocleError when the schedule cannot be read."""
     now, zone = datetime.now(UTC), ZoneInfo(context.plan.timezone)
-    declared = schedule.load_schedule(context.workspace, zone, verbs, now)
-    watch = clock.load_watch(context.workspace, declared, zone, now)
-    return make_missed(watch.missed(), context.platform.lab)
+    schedule = load_schedule(context.workspace, zone, verbs, now)
+    records = load_records(context.workspace.state, schedule.entries)
+    # As Watch.missed, without socle.clock.watch: that imports what writes metrics, a tenth of a second.
+    runs = {name: record.make_run() for name, record in records.items() if record.at}
+    return make_missed(find_missed(schedule.entries, runs, now, zone), context.platform.lab)
 
 
-def make_missed(missed: list[Any], lab: bool) -> tuple[Missed, ...]:
+def make_missed(missed: Sequence[Late], lab: bool) -> tuple[Missed, ...]:
     """What to tell of missed runs: one line when nothing at all runs by the clock, which a lab need not."""
     if missed and not any(one.installed for one in missed):
         if lab:

@@ -294,13 +294,6 @@ CHECKS: dict[str, Check] = {
         ask="Rétablir la limite",
         why="le noyau qui impose les limites est celui d’une autre machine, où cela se vérifie",
     ),
-    "pool": Check(
-        promise="limits",
-        passed="Les limites de place s’imposent bien à tous",
-        failed="Aucune limite de place ne s’impose plus",
-        ask="Remettre en marche le décompte de la place",
-        why="cela se vérifie sur la machine qui porte les disques",
-    ),
     "space": Check(
         promise="limits",
         passed="Il reste de la place dans l’espace de chaque site",

@@ -24,7 +24,7 @@ from socle.errors import Unreachable
 from socle.files import run_write
 from socle.incus.client import IncusClient, Json, NotFound
 from socle.incus.instances import HOST_KEY, READY_SECONDS, run_delete_instance
-from socle.incus.marker import EXPIRES, OWNER, is_ours, make_marker
+from socle.incus.marker import EXPIRES, find_owner, is_ours, make_marker
 from socle.load.workspace import Workspace
 from socle.model.plan import Host
 from socle.remote import run_ssh
@@ -208,7 +208,7 @@ def run_clear(context: Context, client: IncusClient) -> list[str]:
 
 
 def _is_left(thing: Json, environment: str) -> bool:
-    return is_ours(thing, environment) and str(thing["config"].get(OWNER, "")).startswith(f"{NAME}:")
+    return is_ours(thing, environment) and find_owner(thing).startswith(f"{NAME}:")
 
 
 def run_remove(client: IncusClient, name: str, volume: str) -> None:

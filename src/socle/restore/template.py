@@ -13,11 +13,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
 
 from socle.errors import Problem, Refused
 from socle.incus.client import IncusClient, NotFound
 from socle.incus.instances import run_delete_instance
-from socle.incus.marker import is_ours, make_marker, make_namesake_problem
+from socle.incus.marker import find_owner, is_ours, make_marker, make_namesake_problem
 from socle.load.catalogue import SAVER, Catalogue
 from socle.model.plan import Host, Network, Nic, Plan, Site
 from socle.model.service import Service
@@ -29,6 +30,7 @@ from socle.stages.hosts_resources import render_network_unit
 from socle.stages.services import make_folder_digest, run_mend_packages
 
 KEY = "user.socle.template"
+_OWNER = "template"
 MADE = "user.socle.made"
 DAYS = 30
 _SSH_PORT = 22
@@ -50,6 +52,11 @@ def make_services(catalogue: Catalogue, service: str) -> tuple[str, ...]:
 def make_name(service: str) -> str:
     """The template of a service."""
     return f"template-{service}"
+
+
+def is_template(thing: Mapping[str, Any]) -> bool:
+    """Whether an object of ours in Incus is a template: kept between restores, and named by no plan."""
+    return find_owner(thing).startswith(f"{_OWNER}:")
 
 
 def make_versions(services: tuple[Service, ...], versions: Mapping[str, str]) -> dict[str, str]:
@@ -124,7 +131,7 @@ def _run_make(context: Context, client: IncusClient, plan: Plan, name: str, imag
     nic = Nic(network=network.name, device="eth0", ipv4=address)
     unit = "/etc/systemd/network/10-eth0.network"
     config = {
-        **make_marker(plan.environment, f"template:{name}"),
+        **make_marker(plan.environment, f"{_OWNER}:{name}"),
         "limits.memory": str(host.memory),
         "boot.autostart": "false",
         "security.privileged": "false",

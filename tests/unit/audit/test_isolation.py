@@ -22,7 +22,7 @@ def make_found(uid: int, tmp: str) -> dict[str, Any]:
     php = {"own": dict(OWN), "others": {other: dict(NOTHING)}, "elsewhere": [], "tmp": tmp, "open_basedir": "/"}
     kernel = {
         "uid": [str(uid)],
-        "seccomp": "2",
+        "filters": 3,
         "no_new_privileges": "1",
         "capabilities": "0000000000000000",
         "shared_namespaces": [],
@@ -59,7 +59,7 @@ def test_isolated_sites_pass() -> None:
         (lambda one: one["php"].update(elsewhere=["/etc/shadow"]), "file /etc/shadow"),
         (lambda one: one["php"].update(tmp="1:1"), "/tmp is the host's"),
         (lambda one: one["php"].update(tmp="3:3"), "/tmp is shared with wp-amis"),
-        (lambda one: one["kernel"].update(seccomp="0"), "no filter of system calls (Seccomp)"),
+        (lambda one: one["kernel"].update(filters=0), "no filter of system calls (Seccomp_filters)"),
         (lambda one: one["kernel"].update(no_new_privileges="0"), "it may gain privileges (NoNewPrivs)"),
         (lambda one: one["kernel"].update(capabilities="0000000000000400"), "it has capabilities (0000000000000400)"),
         (lambda one: one["kernel"].update(shared_namespaces=["mnt"]), "it shares namespaces with its host: mnt"),

@@ -64,7 +64,7 @@ class Vault:
         return answer
 
     def act(self, mode: Any, **more: Any) -> dict[str, Any]:
-        payload = {"subset": "100%", "repositories": {"asso": self.spec(**more)}}
+        payload = {"repositories": {"asso": self.spec(subset="100%", **more)}}
         answer: dict[str, Any] = mode(payload)["repositories"]["asso"]
         return answer
 

@@ -372,10 +372,14 @@ def test_what_is_due(world: World) -> None:
     assert run.find_due(verdicts, NOW + HOUR) == ["pg-a", "pg-b", "platform"]
 
 
-def test_the_part_that_is_read_changes_every_day() -> None:
-    parts = [run.find_part(day * 86400.0 + 3) for day in range(40)]
-    assert len(set(parts)) == 20
-    assert set(parts) == {f"{number}/20" for number in range(1, 21)}
+def test_each_verification_reads_the_next_part(world: World) -> None:
+    parts = [run.run_verify(world.context, now=NOW)[0].done[0] for _ in range(21)]
+    assert parts == [*(f"{number}/20" for number in range(1, 21)), "1/20"]
+    assert run.run_verify(world.context, "5%", NOW)[0].done == ("5%",)
+    world.damage = "pack 1 is damaged"
+    run.run_verify(world.context, now=NOW)
+    world.damage = ""
+    assert run.run_verify(world.context, now=NOW)[0].done == ("2/20",), "what was not read whole is read again"
 
 
 @pytest.mark.parametrize(

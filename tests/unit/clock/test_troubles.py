@@ -54,7 +54,7 @@ def finding(status: str, check: str = "ports", host: str = "web1") -> dict[str, 
 
 
 def test_what_an_audit_found_failed_is_a_trouble_unless_told_from_its_source() -> None:
-    checks = ("ports", "certificates", "backup-verdict", "schedule")
+    checks = ("ports", "certificate:a.example", "backup:wp-a", "drift:web1", "schedule")
     findings = [finding("failed", check) for check in checks] + [finding("passed"), finding("not_checked", "kernel")]
     (found,) = make_audit_troubles(findings)
     assert (found.key, found.title) == ("audit:web1:ports", "contrôle ports non conforme sur web1")
@@ -62,15 +62,22 @@ def test_what_an_audit_found_failed_is_a_trouble_unless_told_from_its_source() -
     assert (found.todo, found.command) == ("close it", "audit")
 
 
-def test_of_each_check_the_newest_audit_that_made_it_counts() -> None:
+def audit_keys(*audits: Any) -> list[str]:
+    return [one.key for one in make_audit_troubles(make_findings(audits))]
+
+
+def test_of_each_kind_on_each_host_the_newest_audit_that_made_it_counts() -> None:
     whole = {"findings": [finding("failed"), finding("failed", "users"), finding("failed", "users", "edge1")]}
     part = {"findings": [finding("passed", "users")]}
-    assert [one.key for one in make_audit_troubles(make_findings([part, whole]))] == ["audit:web1:ports"]
-    assert [one.key for one in make_audit_troubles(make_findings([whole, part]))] == [
-        "audit:web1:ports",
-        "audit:web1:users",
-        "audit:edge1:users",
-    ]
+    assert audit_keys(part, whole) == ["audit:web1:ports", "audit:edge1:users"]
+    assert audit_keys(whole, part) == ["audit:web1:ports", "audit:web1:users", "audit:edge1:users"]
+
+
+def test_what_is_no_longer_there_to_be_checked_is_no_trouble() -> None:
+    before = {"findings": [finding("failed", "page:gone.example", "edge1")]}
+    now = {"findings": [finding("passed", "page:stays.example", "edge1")]}
+    assert audit_keys(before) == ["audit:edge1:page:gone.example"]
+    assert audit_keys(now, before) == []
 
 
 def entry(name: str = "drift", run: str = "plan --full") -> Entry:
@@ -139,7 +146,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def look(workspace: Workspace) -> Observed:
-    return load_observed(workspace, [], {}, [], NOW)
+    return load_observed(workspace, [], {}, [], NOW, ["web1"])
 
 
 def keys(troubles: tuple[Trouble, ...]) -> list[str]:
@@ -173,6 +180,12 @@ def test_what_cannot_be_read_is_unread(workspace: Workspace, content: str) -> No
     (workspace.state / "certificates.json").write_text(content)
     write_audit(workspace, "2026-11-27T05:10:00Z.json", content)
     assert look(workspace) == Observed((), frozenset({Kind.BACKUP, Kind.AUDIT, Kind.CERTIFICATE}))
+
+
+def test_a_host_that_is_no_longer_declared_is_no_trouble(workspace: Workspace) -> None:
+    hosts = ("web1", "web9", "controller", "outside")
+    write_audit(workspace, "20261127T051000Z.json", {"findings": [finding("failed", host=host) for host in hosts]})
+    assert keys(look(workspace).troubles) == [f"audit:{host}:ports" for host in ("web1", "controller", "outside")]
 
 
 def test_an_old_audit_proves_nothing(workspace: Workspace) -> None:

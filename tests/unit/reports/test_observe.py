@@ -11,14 +11,19 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from socle.authority import run_ensure_certificate
+from socle.clock.certificates import make_trust
+from socle.clock.runs import Record, run_save
+from socle.clock.schedule import load_schedule
+from socle.clock.watch import load_watch
 from socle.errors import SocleError, Unreachable
 from socle.load.workspace import Workspace
 from socle.reports import observe
-from socle.reports.edge import find_edge, load_shown, make_trust
+from socle.reports.edge import find_edge, load_shown
 from socle.reports.parallel import run_parallel
 from socle.runs.talk import Talk
 from socle.secrets import SecretStore
@@ -168,3 +173,24 @@ def test_each_volume_is_read_by_itself(workspace: Workspace, monkeypatch: pytest
     found = observe.load_observed(context, ())
     assert found.volumes == {volume.name: (5, 10) for volume in PLAN.volumes if volume.name != "web1_httpd"}
     assert "volume web1_httpd" in {one.source for one in found.unknown}
+
+
+def test_missed_runs_are_those_that_the_clock_tells(workspace: Workspace) -> None:
+    platform = make_inputs().platform.model_copy(update={"lab": False})
+    context = Context(workspace, platform, PLAN, CATALOGUE, SecretStore(workspace.secrets), Talk(quiet=True))
+    verbs = ("audit", "backup")
+    folder = workspace.root / "backups"
+    folder.mkdir()
+    entry = "{name: %s, at: daily 04:40, run: audit, grace: 1}"
+    (folder / "schedule.yml").write_text(f"entries: [{entry % 'one'}, {entry % 'two'}]")
+    assert [one.name for one in observe.load_missed(context, verbs)] == ["schedule"]
+    timezone, now = ZoneInfo(PLAN.timezone), datetime.now(UTC)
+    for name, ago in (("one", timedelta(0)), ("two", timedelta(days=3))):
+        began = (now - ago).isoformat()
+        record = Record(name, since=(now - timedelta(days=9)).isoformat(), at="daily 04:40", began=began, ended=began)
+        (workspace.state / "clock").mkdir(exist_ok=True)
+        run_save(workspace.state, record)
+    watch = load_watch(workspace, load_schedule(workspace, timezone, verbs, now), timezone, now)
+    missed = observe.load_missed(context, verbs)
+    assert [one.name for one in missed] == [one.name for one in watch.missed()] == ["two"]
+    assert missed[0].remedy == "run: socle schedule run two"

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from socle.cli.status import render_status
+from socle.clock.times import Missed as Late
 from socle.reports.needs import render_age
 from socle.reports.observe import make_missed
 from socle.reports.sources import Sources
@@ -164,20 +165,17 @@ def test_what_the_clock_missed() -> None:
     assert needs(missed=missed) == [("clock", "audit")]
 
 
-class Late:
-    """As the clock tells it."""
-
-    def __init__(self, name: str, installed: bool) -> None:
-        self.name, self.installed, self.due = name, installed, NOW
+def late(name: str, installed: bool) -> Late:
+    return Late(name, NOW, None, installed=installed)
 
 
 def test_a_clock_that_runs_nothing_is_told_once() -> None:
-    none = make_missed([Late("audit", False), Late("drift", False)], lab=False)
+    none = make_missed([late("audit", False), late("drift", False)], lab=False)
     assert [(one.name, one.remedy) for one in none] == [("schedule", "run: socle schedule install")]
-    some = make_missed([Late("audit", True), Late("drift", False)], lab=True)
+    some = make_missed([late("audit", True), late("drift", False)], lab=True)
     assert [one.remedy for one in some] == ["run: socle schedule run audit", "run: socle schedule install"]
     assert make_missed([], lab=False) == ()
-    assert make_missed([Late("audit", False)], lab=True) == (), "a lab need not run by the clock"
+    assert make_missed([late("audit", False)], lab=True) == (), "a lab need not run by the clock"
 
 
 def test_what_could_not_be_read_is_unknown_and_said() -> None:

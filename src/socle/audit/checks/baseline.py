@@ -210,7 +210,7 @@ def journal_is_kept(scene: Scene, host: Host) -> str:
 
 _FETCH = (
     "python3 -I -c 'import sys, urllib.request; "
-    'print(urllib.request.urlopen("http://%s:9100/metrics", timeout=10).read().decode().count("\\nnode_"))\''
+    'print(urllib.request.urlopen("http://%s:9100/metrics", timeout=45).read().decode().count("\\nnode_"))\''
 )
 
 

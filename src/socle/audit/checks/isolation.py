@@ -50,8 +50,8 @@ def find_weak(kernel: Mapping[str, Any], site: Site) -> Iterator[str]:
     """What the kernel does not hold a site to."""
     if kernel["uid"] != [str(site.uid)]:
         yield f"it runs as uid {' '.join(kernel['uid'])}, expected {site.uid}"
-    if kernel["seccomp"] != "2":
-        yield "no filter of system calls (Seccomp)"
+    if kernel["filters"] < 1:
+        yield "no filter of system calls (Seccomp_filters)"
     if kernel["no_new_privileges"] != "1":
         yield "it may gain privileges (NoNewPrivs)"
     if int(kernel["capabilities"] or "1", 16):

@@ -23,7 +23,7 @@ import json, socket, sys
 from concurrent.futures import ThreadPoolExecutor
 def connect(place):
     try:
-        socket.create_connection(tuple(place), timeout=1.5).close()
+        socket.create_connection(tuple(place), timeout=4).close()
         return True
     except OSError:
         return False

@@ -30,7 +30,7 @@ _TLS = r"""
 import json, socket, ssl, sys
 from concurrent.futures import ThreadPoolExecutor
 def shake(name, context):
-    with socket.create_connection((name, 443), timeout=10) as plain:
+    with socket.create_connection((name, 443), timeout=30) as plain:
         with context.wrap_socket(plain, server_hostname=name) as secured:
             return ssl.DER_cert_to_PEM_cert(secured.getpeercert(binary_form=True))
 def look(name):

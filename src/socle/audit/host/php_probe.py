@@ -112,14 +112,19 @@ def load_groups(pid: int) -> dict[str, str]:
     return found
 
 
+def load_status(pid: int) -> dict[str, str]:
+    return dict(re.findall(r"^(\w+):\s*(.*)$", read(f"/proc/{pid}/status"), re.MULTILINE))
+
+
 def load_kernel(pid: int) -> dict[str, Any]:
     """What the kernel says of a process: never what a unit file asked for."""
-    status = dict(re.findall(r"^(\w+):\s*(.*)$", read(f"/proc/{pid}/status"), re.MULTILINE))
+    status = load_status(pid)
     groups = load_groups(pid)
     spaces = [name for name in ("mnt", "ipc") if place(f"/proc/{pid}/ns/{name}") == place(f"/proc/1/ns/{name}")]
     return {
         "uid": status.get("Uid", "").split()[:1],
-        "seccomp": status.get("Seccomp"),
+        # Containers have a filter of their own: only what a process has beside it is its unit's.
+        "filters": int(status.get("Seccomp_filters", 0)) - int(load_status(1).get("Seccomp_filters", 0)),
         "no_new_privileges": status.get("NoNewPrivs"),
         "capabilities": status.get("CapBnd"),
         "shared_namespaces": spaces,

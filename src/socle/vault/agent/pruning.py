@@ -154,12 +154,12 @@ def clear_locks(path: Path) -> list[str]:
 
 
 def check(payload: dict[str, Any]) -> dict[str, Any]:
-    """Verify each repository, and read the `subset` of its data (restic's --read-data-subset). Nothing is locked: saves
+    """Verify each repository, and read a `subset` of its data (restic's --read-data-subset). Nothing is locked: saves
     go on meanwhile, and the agent itself never prunes at the same time."""
 
     def check_in(name: str, spec: Spec, answer: Answer) -> None:
         reader = make_reader(name, spec)
-        result = reader.restic(["check", "--read-data-subset", str(payload["subset"])], CHECK_SECONDS)
+        result = reader.restic(["check", "--read-data-subset", str(spec["subset"])], CHECK_SECONDS)
         if result.returncode:
             raise Failed(f"restic check: {last_lines(result.stderr or result.stdout)}")
         answer["said"] = last_lines(result.stdout, 1)
