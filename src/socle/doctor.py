@@ -178,6 +178,10 @@ def check_leftovers(facts: Facts) -> Iterator[Problem]:
             message = f"the Incus project {project.name} is ours, but its state folder is gone"
             remedy = f"if its state is not elsewhere (SOCLE_STATE): {_make_removal(project.name)}"
             yield Problem("leftovers", message, remedy, Severity.WARNING)
+    for expired in facts.expired:
+        place, _, instance = expired.partition("/")
+        remedy = f"the next socle restore --into scratch does it, or: incus --project {place} delete --force {instance}"
+        yield Problem("leftovers", f"{expired} was to be thrown away by now", remedy, Severity.WARNING)
 
 
 CHECKS: tuple[Callable[[Facts], Iterator[Problem]], ...] = (

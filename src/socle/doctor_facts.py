@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 
-from socle.incus.marker import ENVIRONMENT
+from socle.incus.marker import ENVIRONMENT, EXPIRES
 from socle.incus.quotas import load_counts
 from socle.lab.engine import INCUSD, load_can_open, load_version, make_client
 from socle.lab.limits import load_limits
@@ -73,6 +74,7 @@ class Facts:
     pool: Pool | None = None
     states: tuple[Leftover, ...] = ()
     projects: tuple[Leftover, ...] = ()
+    expired: tuple[str, ...] = ()
 
 
 def parse_release(text: str) -> str:
@@ -130,6 +132,7 @@ def load_facts(state_home: Path | None = None) -> Facts:
         pool=load_pool() if version else None,
         states=_load_states(state_home),
         projects=_load_projects(state_home) if version else (),
+        expired=_load_expired(time.time()) if version else (),
     )
 
 
@@ -196,3 +199,19 @@ def _load_projects(state_home: Path) -> tuple[Leftover, ...]:
         for name, environment in sorted(marked)
         if environment
     )
+
+
+def _load_expired(now: float) -> tuple[str, ...]:
+    """Hosts that were to be thrown away by now, as `project/name`."""
+    try:
+        with make_client() as client:
+            found = client.get("/1.0/instances", params={"recursion": 1, "all-projects": "true"}).json()["metadata"]
+    except (httpx.TransportError, KeyError):
+        return ()
+    return make_expired(found, now)
+
+
+def make_expired(instances: Iterable[Mapping[str, Any]], now: float) -> tuple[str, ...]:
+    """Those whose time is over, of instances as Incus lists them; `now` in epoch seconds."""
+    over = (one for one in instances if now > float(one["config"].get(EXPIRES, "inf")))
+    return tuple(sorted(f"{one['project']}/{one['name']}" for one in over))

@@ -8,8 +8,17 @@ import json
 
 import pytest
 
-from socle.doctor import CHECKS, Facts, Severity, make_problems
-from socle.doctor_facts import Leftover, Pool, load_facts, make_port_holders, parse_dropped, parse_release
+from socle.doctor import CHECKS, Facts, Severity, check_leftovers, make_problems
+from socle.doctor_facts import (
+    Leftover,
+    Pool,
+    load_facts,
+    make_expired,
+    make_port_holders,
+    parse_dropped,
+    parse_release,
+)
+from socle.incus.marker import EXPIRES
 from socle.lab.limits import LIMITS
 
 ALL = "0.0.0.0"  # noqa: S104 looked for, not bound
@@ -150,3 +159,15 @@ def test_facts_of_this_machine_are_read(tmp_path) -> None:
     assert facts.memory_total_mib >= facts.memory_available_mib > 0
     assert facts.newest_file > NOW - 20 * 365 * 86400
     assert facts.states == (Leftover("lab-0000", "/no/such/clone", clone_exists=False),)
+
+
+def test_a_host_to_be_thrown_away_is_seen_when_its_time_is_over() -> None:
+    instances = [
+        {"project": "socle-lab-1", "name": "scratch-1", "config": {EXPIRES: "1000"}},
+        {"project": "socle-lab-1", "name": "scratch-2", "config": {EXPIRES: "3000"}},
+        {"project": "default", "name": "theirs", "config": {}},
+    ]
+    expired = make_expired(instances, 2000.0)
+    assert expired == ("socle-lab-1/scratch-1",)
+    (problem,) = check_leftovers(Facts(expired=expired))
+    assert "incus --project socle-lab-1 delete --force scratch-1" in problem.remedy

@@ -24,11 +24,10 @@ from socle.errors import SocleError
 from socle.incus.client import IncusClient
 from socle.incus.connect import open_client
 from socle.incus.kinds import parse_size
-from socle.incus.marker import find_owner, is_ours
+from socle.incus.marker import EXPIRES, find_owner, is_ours
 from socle.incus.quotas import load_counts
 from socle.incus.records import Records, load_records
 from socle.lab.outside import NAME as OUTSIDE
-from socle.restore.scratch import EXPIRES
 from socle.restore.template import is_template
 from socle.runs.process import run
 from socle.stages.base import Context

@@ -12,6 +12,9 @@ OWNER = "user.socle.owner"
 READY = "user.socle.ready"
 """On hosts: digest of the identity they were given. Missing until a host has been seen to answer."""
 
+EXPIRES = "user.socle.expires"
+"""On hosts to be thrown away: when they may be, in epoch seconds."""
+
 
 def make_marker(environment: str, owner: str) -> dict[str, str]:
     """The configuration keys that say: made by socle, for `environment`, because of `owner` (`kind:name`)."""

@@ -28,6 +28,8 @@ from socle.stages.sites import load_desired, load_differences
 PROGRAM = "/usr/lib/socle/restore"
 MARKS = "/var/lib/socle/backups/restoring"
 SECONDS = 24 * 3600.0
+_HIGH = 0.85
+"""Of the volume of databases: above it, socle-database-quota ends what fills it, whosever it is."""
 Say = Callable[[str], None]
 
 
@@ -169,7 +171,7 @@ def load_room(context: Context, sites: Iterable[Site]) -> dict[str, dict[str, in
             found = {"files": _load_usage(client, site.name)[1]}
             for service in holders if site.database else []:
                 used, total = _load_usage(client, make_data_name(site.host, service.name))
-                found["database"] = max(total - used, 0) if total else 0
+                found["database"] = max(int(total * _HIGH) - used, 1) if total else 0
             room[site.name] = {name: value for name, value in found.items() if value}
     return room
 

@@ -24,7 +24,7 @@ from socle.errors import Unreachable
 from socle.files import run_write
 from socle.incus.client import IncusClient, Json, NotFound
 from socle.incus.instances import HOST_KEY, READY_SECONDS, run_delete_instance
-from socle.incus.marker import find_owner, is_ours, make_marker
+from socle.incus.marker import EXPIRES, find_owner, is_ours, make_marker
 from socle.load.workspace import Workspace
 from socle.model.plan import Host
 from socle.remote import run_ssh
@@ -35,7 +35,6 @@ NAME = "scratch"
 """What it is called by ssh and in its plan, whatever its instance is called."""
 ADDRESS = IPv4Address("127.0.0.2")
 """Where its web server listens: there is no other network than loopback."""
-EXPIRES = "user.socle.expires"
 HOURS = 6
 _LOCAL = "127.0.0.1"
 _PAUSE = 0.2

@@ -155,9 +155,16 @@ class Restore:
                 self._gate.stop()
                 safety = self._save()
             except Failed as error:
-                self._gate.start()
-                raise Refused(f"no safety snapshot, so nothing was changed: {error}") from None
+                raise Refused(f"no safety snapshot, so nothing was changed: {error}{self._restart()}") from None
         return self._gate.make_mark(self.request.snapshot, safety, now)
+
+    def _restart(self) -> str:
+        """Let the site go on; why it does not, to be said after why it was stopped."""
+        try:
+            self._gate.start()
+        except Failed as error:
+            return f"; and it does not start again: {error}"
+        return ""
 
     def _has_content(self) -> bool:
         if self._loader and loading.load_content(self._loader.database).tables:
