@@ -68,6 +68,8 @@ def _run_give(workspace: Workspace, store: SecretStore, before: Inputs, accepted
     for name in find_new(before, accepted):
         site = accepted.allocations.sites[name]
         store.run_ensure(site.association, name, accepted.catalogue[site.service].service.secrets)
+    for name in accepted.allocations.repositories:
+        store.run_ensure_repository(name)
     run_write(workspace.inventory / "allocations.yml", render_allocations(accepted.allocations), mode=0o644)
 
 

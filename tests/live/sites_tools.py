@@ -176,6 +176,9 @@ class _Secrets:
     def site(self, site: Site) -> Mapping[str, str]:
         return self._extra.get(site.name) or self._known.site(site)
 
+    def repository(self, name: str) -> Mapping[str, str]:
+        return self._known.repository(name)
+
 
 ODD_PASSWORD = "x\"'\\$HOME é %s {{ 7*7 }} <b>&amp; 🎉"
 

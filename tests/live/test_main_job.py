@@ -46,7 +46,7 @@ def test_a_request_added_removed_and_put_back(scratch: Lab) -> None:
     scratch.socle("request", "accept", "nouvelle")
     changes = scratch.plan()
     assert {change["association"] for change in changes if change["stage"] == "sites"} == {"nouvelle"}
-    assert {change["stage"] for change in changes} == {"hosts", "sites"}
+    assert {change["stage"] for change in changes} == {"hosts", "repositories", "sites"}
     scratch.apply()
     assert scratch.plan() == []
     page = scratch.get("https://nouvelle.asso.example/")
