@@ -17,12 +17,14 @@ KILLS = int(os.environ.get("SOCLE_KILLS", "2"))
 SEED = int(os.environ.get("SOCLE_SEED", "20261125"))
 _AT_ONCE = 5
 # Seconds that a stage takes at least when everything is missing: a kill falls somewhere in them.
-_WINDOWS = {"hosts": 6.0, "baseline": 15.0, "services": 20.0, "sites": 8.0}
+_WINDOWS = {"hosts": 6.0, "baseline": 15.0, "services": 20.0, "repositories": 4.0, "sites": 8.0}
 # What differs between two hosts made alike: identities, caches, and the copies that useradd keeps of the files before.
 _VOLATILE = (
     *("/etc/machine-id", "/etc/ld.so.cache", "/etc/.pwd.lock", "/etc/.updated", "/etc/resolv.conf", "/.socle"),
     *("/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-"),
 )
+# What backups left, and repositories, whose names are those of their content.
+_SAVED = ("/var/lib/socle/backups/", "/var/lib/socle/vault/", "/srv/vault/")
 _INVENTORY = r"""
 find /etc /usr/local /usr/lib/socle /usr/share/socle /srv /var/lib/socle /root -xdev -printf '%y %m %u %g %l %p\n'
 find /etc /usr/local /usr/lib/socle /usr/share/socle /root -xdev -type f -exec sha256sum {} +
@@ -40,7 +42,8 @@ findmnt -rn -o TARGET,FSTYPE /srv/sites | sort
 def make_inventory(lab: Lab, host: str) -> set[str]:
     """Files, users, packages, units, databases and mounts of a host, a line each."""
     lines = lab.ssh(host, ["sh", "-c", _INVENTORY], timeout=180).splitlines()
-    return {line for line in lines if not line.endswith(_VOLATILE) and "__pycache__" not in line}
+    kept = (line for line in lines if not any(place in line for place in _SAVED))
+    return {line for line in kept if not line.endswith(_VOLATILE) and "__pycache__" not in line}
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
@@ -80,7 +83,9 @@ def run_stage_killed(lab: Lab, stage: str, times: int, chance: random.Random) ->
 
 
 def run_delete_hosts(lab: Lab) -> None:
-    """All hosts of the platform with their volumes, as if the machine were new. `outside` stays."""
+    """All hosts of the platform with their volumes, as if the machine were new. `outside` stays. Backups are gone on
+    purpose: a platform that remembers them would wait for them."""
+    (lab.workspace.state / "repositories.json").unlink()
     with lab.client() as client:
         for host in lab.context().plan.hosts:
             client.set_state(host.name, "stop", force=True)

@@ -125,7 +125,10 @@ def test_a_repository_that_is_gone_is_not_made_again_empty(scratch: Lab) -> None
         assert run_restic(scratch, url, "snapshots", user=OTHER).returncode == 0
 
 
+@pytest.mark.acceptance
+@pytest.mark.last
 def test_a_lost_vault_finds_its_repositories_on_their_volumes(scratch: Lab) -> None:
+    """Its snapshots go with it, so nothing can go back to what was built."""
     with opened(scratch) as url:
         assert run_restic(scratch, url, "backup", "/etc/hostname").returncode == 0
     with scratch.client() as client:
