@@ -210,7 +210,8 @@ def register(group: click.Group) -> None:
             if options["dry_run"] or into == "archive":
                 code = run_restore(session, association, everything, into, options)
             else:
-                with session.recorded(f"restore --into {into}"):
+                with session.recorded(f"restore --into {into}") as entry:
                     code = run_restore(session, association, everything, into, options)
+                    entry.extra["exit"] = int(code)
         session.next("socle backup status", "socle audit")
         return code

@@ -60,7 +60,7 @@ def load_journal(state: Path) -> Iterator[dict[str, Any]]:
     path = state / "journal.jsonl"
     if not path.exists():
         return
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         try:
             yield json.loads(line)
         except ValueError:
