@@ -24,7 +24,7 @@ _VOLATILE = (
     *("/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-"),
 )
 # What backups left, and repositories, whose names are those of their content.
-_SAVED = ("/var/lib/socle/backups/", "/var/lib/socle/vault/", "/srv/vault/")
+_SAVED = ("/var/lib/socle/backups", "/var/lib/socle/vault/", "/srv/vault/")
 _INVENTORY = r"""
 find /etc /usr/local /usr/lib/socle /usr/share/socle /srv /var/lib/socle /root -xdev -printf '%y %m %u %g %l %p\n'
 find /etc /usr/local /usr/lib/socle /usr/share/socle /root -xdev -type f -exec sha256sum {} +
