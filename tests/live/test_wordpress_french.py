@@ -172,6 +172,7 @@ def test_every_word_of_the_themes_templates_is_translated(lab: Any) -> None:
     assert missing == []
 
 
+@pytest.mark.acceptance
 def test_what_an_association_makes_its_own_stays_so(lab: Any) -> None:
     code = """
     require '/usr/share/wordpress/wp-load.php';
