@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ from socle.vault.tunnel import tunnel
 _SECONDS = 300.0
 _MANIFEST_BYTES = 64 * 1024**2
 _TRIED = 20
+_PARALLEL = 4
 
 
 class ResticFailed(SocleError):
@@ -192,25 +194,32 @@ def run_choose(restic: Restic, arrivals: Mapping[str, float], site: Site, at: At
 
 
 def choose_all(context: Context, sites: Sequence[Site], at: At) -> tuple[list[Chosen], dict[str, str]]:
-    """A snapshot for each site, and why there is none, by site."""
-    chosen: list[Chosen] = []
-    failed: dict[str, str] = {}
-    by_repository: dict[str, list[Site]] = {}
+    """A snapshot for each site, in their order, and why there is none, by site. Some repositories at a time."""
+    by_association: dict[str, list[Site]] = {}
     for site in sites:
-        by_repository.setdefault(site.association, []).append(site)
-    for association, own in by_repository.items():
-        try:
-            repository = find_repository(context, association)
-            arrivals = load_arrivals(context.workspace, repository)
-            with opened(context, repository) as restic:
-                for site in own:
-                    try:
-                        chosen.append(run_choose(restic, arrivals, site, at))
-                    except SocleError as error:
-                        failed[site.name] = str(error)
-        except SocleError as error:
-            failed.update(dict.fromkeys((site.name for site in own if site.name not in failed), str(error)))
-    return chosen, failed
+        by_association.setdefault(site.association, []).append(site)
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        answers = pool.map(lambda own: _choose(context, own, at), by_association.values())
+        found = {site: answer for part in answers for site, answer in part.items()}
+    chosen = [answer for site in sites if isinstance(answer := found[site.name], Chosen)]
+    return chosen, {site: str(answer) for site, answer in found.items() if not isinstance(answer, Chosen)}
+
+
+def _choose(context: Context, own: Sequence[Site], at: At) -> dict[str, Chosen | SocleError]:
+    """For each site of one association, its snapshot or why there is none."""
+    found: dict[str, Chosen | SocleError] = {}
+    try:
+        repository = find_repository(context, own[0].association)
+        arrivals = load_arrivals(context.workspace, repository)
+        with opened(context, repository) as restic:
+            for site in own:
+                try:
+                    found[site.name] = run_choose(restic, arrivals, site, at)
+                except SocleError as error:
+                    found[site.name] = error
+    except SocleError as error:
+        return {site.name: found.get(site.name, error) for site in own}
+    return found
 
 
 def find_repository(context: Context, association: str) -> Repository:
