@@ -323,6 +323,22 @@ def test_removal_keeps_data_and_forgets_the_rest(programs: Programs, tmp_path: P
     assert run() == (0, {})
 
 
+def test_what_another_run_has_removed_since_is_left(programs: Programs, tmp_path: Path) -> None:
+    """An agent whose controller went away ends its run; the next controller had read before that."""
+    paths = [tmp_path / "own.conf", tmp_path / "wp-a.conf"]
+    run(make_wanted("wp-a", "a", [make_file(paths[0], b"1"), make_shared(paths[1], b"server {}")]))
+    seen = parse_seen(read(full=False))
+    assert run() == (2, {})
+    for path in paths:
+        path.write_text("another's")
+    (gone,) = make_difference({}, seen, {})
+    assert gone.remove
+    answer = main.apply({"sites": {"wp-a": gone.payload()}})
+    assert answer == {"errors": {}}
+    assert [path.read_text() for path in paths] == ["another's", "another's"]
+    assert read()["sites"] == {}
+
+
 def test_a_folder_that_is_not_empty_stays(programs: Programs, tmp_path: Path) -> None:
     run(make_wanted("a", "a", (Directory(str(tmp_path / "d"), 0o755, OWNER, GROUP),)))
     (tmp_path / "d/theirs").write_text("x")

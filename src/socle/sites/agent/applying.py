@@ -58,10 +58,15 @@ class Apply:
                     yield site, name, wire
 
     def removals(self, kind: str) -> Iterator[tuple[str, str]]:
+        """Site and name of each resource of a kind that is to go. What the index names no more, a run that ended
+        after this one had read has removed: whatever is there now is not known to be ours."""
         for site, spec in self.sites.items():
+            if site in self.errors:
+                continue
+            ours = set(self.indexes[site]["keys"])
             for key in reversed(spec["remove"]):
                 found, _, name = key.partition(":")
-                if found == kind and site not in self.errors:
+                if found == kind and key in ours:
                     yield site, name
 
     def run(self) -> dict[str, Any]:
