@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
 from typing import Any
 
 from socle.errors import Problem, Refused
@@ -66,8 +67,9 @@ def make_versions(services: tuple[Service, ...], versions: Mapping[str, str]) ->
 
 
 def make_key(image: str, digests: Mapping[str, str], versions: Mapping[str, str]) -> str:
-    """What decides a template's content."""
-    return hashlib.sha256(json.dumps([image, dict(digests), dict(versions)], sort_keys=True).encode()).hexdigest()
+    """What decides a template's content, this module among it."""
+    data = [Path(__file__).read_text(), image, dict(digests), dict(versions)]
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def find_address(network: Network, plan: Plan) -> IPv4Interface:
@@ -150,6 +152,8 @@ def _run_make(context: Context, client: IncusClient, plan: Plan, name: str, imag
     run_wait(workspace, name)
     _run_software(replace(context, workspace=workspace), plan, host)
     run_ssh(workspace, NAME, ["rm", unit])
+    # nginx wants a network that is online: without an interface, its start would wait two minutes for one.
+    run_ssh(workspace, NAME, ["systemctl", "mask", "systemd-networkd-wait-online.service"])
     run_ssh(workspace, NAME, ["apt-get", "clean"])
     client.set_state(name, "stop", timeout=_STOP_SECONDS)
     with client.editing_instance(name) as body:

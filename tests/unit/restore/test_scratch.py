@@ -11,6 +11,7 @@ import pytest
 from socle.errors import Refused
 from socle.incus.marker import ENVIRONMENT, OWNER
 from socle.load.catalogue import SAVER, Catalogue, Entry
+from socle.model.plan import Repository
 from socle.model.service import Kind, Service, State
 from socle.restore import drill
 from socle.restore.drill import check_isolation, make_path, make_verdict
@@ -20,6 +21,16 @@ from socle.restore.template import find_address, make_catalogue, make_key, make_
 from tests.make import CATALOGUE, WEB
 from tests.unit.restore.samples import make_site, make_site_plan
 
+REPOSITORY = Repository(
+    name="a",
+    association="a",
+    host="vault1",
+    path="/srv/vault/a",
+    volume="repository__a",
+    url="rest:https://10.64.2.12:8443/a/",
+    quota=1,
+    sites=("wp-a",),
+)
 BACKUP = Service(name=SAVER, title="Sauvegarde", purpose="Saves.", kind=Kind.HOST, role="web")
 
 
@@ -61,7 +72,8 @@ def test_nothing_that_saves_is_on_it() -> None:
 
 def test_its_plan_holds_one_site_and_no_repository() -> None:
     other = make_site(name="wp-b", association="b")
-    plan = make_plan(make_site_plan(make_site(), other), make_site(), ("httpd", "page"))
+    whole = make_site_plan(make_site(), other).model_copy(update={"repositories": (REPOSITORY,)})
+    plan = make_plan(whole, make_site(), ("httpd", "page"))
     assert [site.name for site in plan.sites] == ["wp-a"]
     assert [host.name for host in plan.hosts] == ["scratch"]
     assert (plan.repositories, plan.volumes, plan.records, plan.role("edge")) == ((), (), (), ())
