@@ -15,10 +15,10 @@ down: ## remove the lab's hosts (data stays: see socle lab down --help)
 	@$(BIN)/socle lab down
 
 test: setup ## all tests, on real hosts of their own
-	@$(BIN)/python setup/suites.py lint unit catalogue live
+	@$(BIN)/python setup/suites.py lint unit catalogue programs live
 
 accept: setup ## make test, and each fault, attack and loss alone: what a release is accepted with (hours)
-	@SOCLE_ACCEPTANCE=1 SOCLE_KILLS=20 $(BIN)/python setup/suites.py lint unit catalogue live
+	@SOCLE_ACCEPTANCE=1 SOCLE_KILLS=20 $(BIN)/python setup/suites.py lint unit catalogue programs live
 
 check: setup ## lint, types, unit and catalogue tests: under a minute
 	@$(BIN)/python setup/suites.py lint unit catalogue

@@ -24,6 +24,9 @@ LINTERS = (
     ("ansible-lint", ["ansible-lint", "--offline", "--profile", "production", "roles", "playbooks"]),
 )
 
+# Many of these wait for programs, so there are more of them than processors.
+PARALLEL = {"unit": ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]}
+
 
 @dataclass(frozen=True)
 class Count:
@@ -51,7 +54,7 @@ def parse_junit(text: str) -> Count:
 
 
 def run_lint() -> Count:
-    """Runs the linters side by side, each counted as one test; shows the output of those that fail."""
+    """Runs the linters, each counted as one test; shows the output of those that fail."""
 
     def run(linter: tuple[str, list[str]]) -> bool:
         name, command = linter
@@ -60,8 +63,7 @@ def run_lint() -> Count:
             print(f"--- {name} failed ({' '.join(command)})\n{done.stdout}{done.stderr}", flush=True)
         return done.returncode == 0
 
-    with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(run, LINTERS))
+    results = [run(linter) for linter in LINTERS]
     return Count(sum(results), len(results) - sum(results))
 
 
@@ -70,23 +72,33 @@ def run_tests(suite: str) -> Count:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", f"tests/{suite}", "-q", f"--junitxml={report}"]
+        command += PARALLEL.get(suite, [])
         code = subprocess.run(command, cwd=REPO, stdin=subprocess.DEVNULL).returncode
         count = parse_junit(report.read_text(encoding="utf-8")) if report.exists() else Count()
     return count if code == 0 or count.failed else count + Count(failed=1)
 
 
+def run_suite(suite: str) -> tuple[Count, str]:
+    """Runs a suite and prints what came of it; answers with that line too."""
+    print(f"=== {suite}", flush=True)
+    start = time.monotonic()
+    count = run_lint() if suite == "lint" else run_tests(suite)
+    line = f"{suite:<12}{time.monotonic() - start:7.1f} s   {count}"
+    print(line, flush=True)
+    return count, line
+
+
 def main(suites: list[str]) -> int:
     os.environ["NO_COLOR"] = "1"  # the output is kept in logs more often than it is seen
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    total, lines = Count(), []
-    for suite in suites:
-        print(f"=== {suite}", flush=True)
-        start = time.monotonic()
-        count = run_lint() if suite == "lint" else run_tests(suite)
-        lines.append(f"{suite:<12}{time.monotonic() - start:7.1f} s   {count}")
-        print(lines[-1], flush=True)
-        total += count
-    print("\n=== time of each suite", *lines, "", total, sep="\n", flush=True)
+    # Each of the processes would compile every module again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    with ThreadPoolExecutor(1) as pool:
+        beside = [pool.submit(run_suite, suite) for suite in suites if suite == "lint"]
+        results = [run_suite(suite) for suite in suites if suite != "lint"]
+        results = [future.result() for future in beside] + results
+    total = sum((count for count, _ in results), Count())
+    print("\n=== time of each suite", *(line for _, line in results), "", total, sep="\n", flush=True)
     return 1 if total.failed or not total.passed else 0
 
 

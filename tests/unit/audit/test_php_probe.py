@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ class Pool:
             while not self.received.endswith(php_probe.record(php_probe.STDIN, b"")):
                 self.received += connection.recv(65536)
             answer = f"Content-type: text/html\r\n\r\n{self.text}".encode()
-            connection.sendall(php_probe.stream(php_probe.STDOUT, answer))
-            connection.sendall(php_probe.record(php_probe.END, struct.pack("!IB3x", 0, 0)))
+            with suppress(BrokenPipeError):  # who has read enough hangs up
+                connection.sendall(php_probe.stream(php_probe.STDOUT, answer))
+                connection.sendall(php_probe.record(php_probe.END, struct.pack("!IB3x", 0, 0)))
 
     def content(self, kind: int) -> bytes:
         """What came in the records of a kind."""

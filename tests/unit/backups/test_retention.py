@@ -117,7 +117,7 @@ candidates = st.lists(
 policies = st.builds(make_policy, st.integers(1, 20), st.integers(0, 9), st.integers(0, 9), st.integers(0, 4))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(candidates, policies)
 def test_the_last_good_one_always_stays(own: list[Candidate], policy: Policy) -> None:
     kept = make_kept(own, policy, PARIS, NOW)
@@ -129,7 +129,7 @@ def test_the_last_good_one_always_stays(own: list[Candidate], policy: Policy) ->
         assert last.id in kept or any(one.arrival >= last.arrival for one in trusted)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(candidates, policies)
 def test_what_cannot_be_believed_pushes_out_nothing(own: list[Candidate], policy: Policy) -> None:
     aside = [make_candidate(9000 + one, NOW - 60 * one, dated=False) for one in range(50)]
@@ -139,7 +139,7 @@ def test_what_cannot_be_believed_pushes_out_nothing(own: list[Candidate], policy
     assert len(with_them) == len(without) + 50
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(candidates, policies)
 def test_doing_it_twice_is_doing_it_once(own: list[Candidate], policy: Policy) -> None:
     kept = make_kept(own, policy, PARIS, NOW)
@@ -147,14 +147,14 @@ def test_doing_it_twice_is_doing_it_once(own: list[Candidate], policy: Policy) -
     assert make_kept(left, policy, PARIS, NOW) == kept
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(candidates, policies)
 def test_a_longer_policy_keeps_no_less(own: list[Candidate], policy: Policy) -> None:
     longer = Policy(keep=Keep(**{name: value + 1 for name, value in policy.keep.model_dump().items()}))
     assert set(make_kept(own, policy, PARIS, NOW)) <= set(make_kept(own, longer, PARIS, NOW))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(policies, st.lists(st.integers(0, 499), max_size=60))
 def test_night_after_night(policy: Policy, missed: list[int]) -> None:
     """Retained every night for 500 days: never more than the policy says, and always the last days that there were."""

@@ -153,11 +153,11 @@ def test_the_verb_dies_with_a_killed_run(workspace: Workspace, tmp_path: Path) -
         f"import time, pathlib\nwhile True: pathlib.Path({str(beat)!r}).write_text(str(time.time())); time.sleep(0.05)"
     )
     code = (
-        "from tests.unit.clock.test_runs import *\n"
+        "from tests.programs.test_clock_runs import *\n"
         f"runs.make_command = lambda *_: [sys.executable, '-c', {verb!r}]\n"
         f"run_entry(Workspace(Path({str(tmp_path)!r}), 'lab', Path({str(workspace.state)!r})), ENTRY, print)"
     )
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": ":".join([str(root), *sys.path])}
     parent = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=root)
     deadline = time.monotonic() + 20

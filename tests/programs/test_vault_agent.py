@@ -326,7 +326,6 @@ def test_what_is_too_large_is_recorded_and_deleted(vault: Vault, monkeypatch: py
 
 @pytest.mark.parametrize("name", ["config", "data", "../x", "index/../config", "keys", "", "snapshots", "/etc/passwd"])
 def test_nothing_of_the_repository_itself_is_set_aside(vault: Vault, name: str) -> None:
-    vault.save()
     assert "can be set aside" in vault.act(pruning.set_aside, names=[name])["error"]
     vault.restic("check")
 
