@@ -54,7 +54,7 @@ def _build(lab: BenchLab) -> Iterator[BenchLab]:
         lab.run_begin()
     try:
         with step("socle lab up"):
-            lab.socle("lab", "up")
+            lab.socle("lab", "up", "--no-audit")
         yield lab
     finally:
         with step("the environment is removed"):
