@@ -26,7 +26,7 @@ _PLATFORM: dict[str, Any] = {
     "overcommit": 10.0,
     "memory_overcommit": 10.0,
 }
-
+_VAULT = {"vault1": {"role": "vault", "memory": "1GiB", "disk": "4GiB"}}
 
 _NUMBERS = itertools.count(1)
 
@@ -36,13 +36,19 @@ class Failed(Exception):
 
 
 class BenchLab(Lab):
-    """A live test's environment, with one more service in its catalogue: the one that all contenders make."""
+    """A live test's environment, with one more service in its catalogue: the one that all contenders make.
+
+    `vaulted`: whether its sites have repositories to be saved to.
+    """
+
+    vaulted = False
 
     def write_repository(self, platform: dict[str, Any] | None = None) -> None:
         stacks = self.root / "stacks"
         if stacks.is_dir() and not stacks.is_symlink():
             shutil.rmtree(stacks)
-        super().write_repository({**_PLATFORM, **(platform or {})})
+        hosts = {**_PLATFORM["hosts"], **(_VAULT if self.vaulted else {})}
+        super().write_repository({**_PLATFORM, "hosts": hosts, **(platform or {})})
         stacks.unlink()
         stacks.mkdir()
         for folder in [*(REPOSITORY / "stacks").iterdir(), FAKE]:
@@ -94,5 +100,8 @@ class BenchLab(Lab):
         self.socle("request", "accept", "--all")
 
 
-def make_lab() -> BenchLab:
-    return BenchLab(ROOT, name="bench")
+def make_lab(vaulted: bool = False) -> BenchLab:
+    """The environment, with a vault or without: the figures of the sites stage are of hosts that nothing else uses."""
+    lab = BenchLab(ROOT, name="bench")
+    lab.vaulted = vaulted
+    return lab
