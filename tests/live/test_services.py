@@ -42,3 +42,10 @@ def test_a_package_left_unconfigured_is_mended_first(scratch: Lab) -> None:
     assert "half-configured" in scratch.ssh("edge1", ["cat", status])
     scratch.apply("--stage", "services", "--full")
     assert "half-configured" not in scratch.ssh("edge1", ["cat", status])
+
+
+def test_the_watch_of_quotas_goes_and_comes_with_the_server(scratch: Lab) -> None:
+    scratch.ssh("web1", ["systemctl", "stop", "mariadb"])
+    assert not scratch.ssh("web1", ["systemctl", "is-active", "socle-database-quota"], check=False).startswith("active")
+    scratch.ssh("web1", ["systemctl", "start", "mariadb"])
+    assert scratch.ssh("web1", ["systemctl", "is-active", "socle-database-quota"]).strip() == "active"
