@@ -76,9 +76,9 @@ def make_missed_findings(names: Iterable[str], missed: Iterable[Missed], lab: bo
         if one := late.get(name):
             evidence = f"it should have run on {one.due.isoformat()}, and did not since"
             remedy = f"socle schedule run {name}" if one.installed else "socle schedule install"
-            findings.append(_make_finding(f"schedule-{name}", "failed", evidence, remedy))
+            findings.append(_make_finding(f"schedule:{name}", "failed", evidence, remedy))
         else:
-            findings.append(_make_finding(f"schedule-{name}", "passed", "no run was missed", ""))
+            findings.append(_make_finding(f"schedule:{name}", "passed", "no run was missed", ""))
     return findings
 
 

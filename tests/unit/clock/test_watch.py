@@ -16,9 +16,9 @@ def test_a_missed_run_is_a_failed_finding() -> None:
     missed = [Missed("drift", DUE, None, True), Missed("new", DUE, None, False)]
     found = make_missed_findings(["drift", "audit", "new"], missed, lab=True)
     assert [(one["check"], one["status"], one["remedy"]) for one in found] == [
-        ("schedule-drift", "failed", "socle schedule run drift"),
-        ("schedule-audit", "passed", ""),
-        ("schedule-new", "failed", "socle schedule install"),
+        ("schedule:drift", "failed", "socle schedule run drift"),
+        ("schedule:audit", "passed", ""),
+        ("schedule:new", "failed", "socle schedule install"),
     ]
     assert "2026-11-27T05:30:00+00:00" in found[0]["evidence"]
 
