@@ -17,18 +17,21 @@ _NAMES = {"shared": "file", "grant": "database user", "mount": "volume"}
 
 @dataclass(frozen=True)
 class Seen:
-    """What the agent read of one site. `state` is None when its stamp was trusted; `note` is for people."""
+    """What the agent read of one site. `state` is None when its stamp was trusted; `note` is for people; `bare`: its
+    volume is not the one that it had, and empty."""
 
     keys: tuple[str, ...] = ()
     stamp: str = ""
     pending: tuple[str, ...] = ()
     state: Mapping[str, Any] | None = None
     note: str = ""
+    bare: bool = False
 
 
 @dataclass(frozen=True)
 class SiteDifference:
-    """What to do for one site on one host."""
+    """What to do for one site on one host. `bare`: as seen; `held`: it waits for its restore, and its volume is not
+    taken for the one that it should have."""
 
     site: str
     changes: tuple[Change, ...]
@@ -37,6 +40,8 @@ class SiteDifference:
     keys: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
     stamp: str = ""
+    bare: bool = False
+    held: bool = False
 
     @property
     def gone(self) -> bool:
@@ -51,13 +56,16 @@ class SiteDifference:
             "keys": self.keys,
             "mounts": self.mounts,
             "stamp": self.stamp,
+            "held": self.held,
         }
 
 
 def parse_seen(answer: Mapping[str, Any]) -> dict[str, Seen]:
     """The agent's answer to `read`, by site."""
     return {
-        site: Seen(tuple(data["keys"]), data["stamp"], tuple(data["pending"]), data["state"], data["note"])
+        site: Seen(
+            tuple(data["keys"]), data["stamp"], tuple(data["pending"]), data["state"], data["note"], data["bare"]
+        )
         for site, data in answer["sites"].items()
     }
 
@@ -96,6 +104,7 @@ def _differ(wanted: Wanted, seen: Seen) -> SiteDifference | None:
         keys=wanted.keys,
         mounts=wanted.mounts,
         stamp=wanted.stamp,
+        bare=seen.bare,
     )
 
 

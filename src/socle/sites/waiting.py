@@ -24,21 +24,23 @@ def is_step(wire: Mapping[str, Any]) -> bool:
     return str(wire["key"]).startswith(_STEP)
 
 
-def find_installed(differences: Mapping[str, tuple[SiteDifference, ...]]) -> set[str]:
-    """The sites that a run would install."""
-    return {site.site for sites in differences.values() for site in sites if any(map(is_step, site.make))}
+def find_empty(differences: Mapping[str, tuple[SiteDifference, ...]]) -> set[str]:
+    """The sites that a run would install, or bring up on an empty volume."""
+    return {site.site for sites in differences.values() for site in sites if site.bare or any(map(is_step, site.make))}
 
 
 def hold(site: SiteDifference) -> SiteDifference:
-    """The same without the installation, and not taken for finished: all that a restore needs is made."""
-    make = tuple(wire for wire in site.make if not is_step(wire))
-    changes = tuple(change for change in site.changes if change.kind != "step")
-    return replace(site, make=make, changes=changes, stamp="")
+    """The same without the installation, and not taken for finished: all that a restore needs is made. Without its
+    files, a site does not start either: its database alone would pass for the whole."""
+    left = ("step", "unit") if site.bare else ("step",)
+    make = tuple(wire for wire in site.make if wire["key"].partition(":")[0] not in left)
+    changes = tuple(change for change in site.changes if change.kind not in left)
+    return replace(site, make=make, changes=changes, stamp="", held=True)
 
 
 def load_held(context: Context, differences: Mapping[str, tuple[SiteDifference, ...]]) -> dict[str, str]:
-    """Why each site that a run would install must not be: its repository has snapshots of it, or cannot say."""
-    new = find_installed(differences)
+    """Why each site that a run would bring up empty must not be: its repository has snapshots of it, or cannot say."""
+    new = find_empty(differences)
     held: dict[str, str] = {}
     for repository in context.plan.repositories:
         if sites := sorted(new.intersection(repository.sites)):

@@ -127,6 +127,26 @@ def test_rows_are_counted_by_position_so_that_names_may_hold_anything() -> None:
     )
 
 
+def test_what_is_not_as_it_was_loaded_is_not_swapped_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody has dropped what was loaded: swapped in, nothing would take the place of the site's tables."""
+    said: list[str] = []
+    loader = loading.Loader("wp_a", "p", 2000)
+    monkeypatch.setattr(loading, "load_content", lambda _name: loading.Content(tables=("wp_posts",)))
+    monkeypatch.setattr(loading, "load_server", lambda: "11.8.0")
+    monkeypatch.setattr(loading, "sql", lambda text: said.append(text) or [[0, 3]])
+    monkeypatch.setattr(loader, "_feed", lambda lines, _database: [*lines] and "")
+    with pytest.raises(loading.Failed, match="not as it was loaded"):
+        loader.swap()
+    expected = {"bytes": len(DUMP), "sha256": hashlib.sha256(DUMP).hexdigest(), "tables": {"wp_posts": 3}}
+    assert loader.load(DUMP.splitlines(keepends=True), expected) == 3
+    assert [text for text in said if "max_allowed_packet" in text][-1].endswith("max_allowed_packet = DEFAULT;")
+    said.clear()
+    monkeypatch.setattr(loading, "load_content", lambda _name: loading.Content())
+    with pytest.raises(loading.Failed, match="not as it was loaded"):
+        loader.swap()
+    assert said == [], "nothing was moved"
+
+
 def test_rows_that_differ_are_named() -> None:
     assert loading.find_count_problem({"a": 1}, {"a": 1}) == ""
     problem = loading.find_count_problem({"a": 1, "b": 2}, {"a": 3, "c": 4})

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from socle.sites.agent import applying, index, making, reading
+from socle.sites.agent import applying, index, main, making, reading
 from socle.sites.agent.programs import Failed
 from socle.sites.desired import Wanted, make_wanted
+from socle.sites.difference import make_difference, parse_seen
 from socle.sites.resources import Database, Directory, Mount, Unit
+from socle.sites.waiting import hold
 from tests.unit.sites.test_agent import GROUP, OWNER, Programs, make_file, make_shared, programs, read, run
 
 __all__ = ["programs"]
@@ -80,6 +82,53 @@ def test_a_volume_replaced_by_an_empty_one_is_seen_and_filled(
     assert run(a, b) == (1, {})
     assert (tmp_path / "a/data").is_dir()
     assert run(a, b) == (0, {})
+
+
+def test_a_site_on_another_volume_that_is_empty_is_bare_until_it_is_filled(
+    programs: Programs, volumes: set[str], databases: Databases, tmp_path: Path
+) -> None:
+    a, b = make_site(tmp_path, "a"), make_site(tmp_path, "b")
+    assert {name: site["bare"] for name, site in read(a, b)["sites"].items()} == {"a": True, "b": True}, "new"
+    run(a, b)
+    (tmp_path / "a/data/theirs").write_text("x")
+    (tmp_path / "a").rename(tmp_path / "lost")
+    (tmp_path / "a").mkdir()
+    sites = read(a, b, full=True)["sites"]
+    assert {name: site["bare"] for name, site in sites.items()} == {"a": True, "b": False}
+    (held,) = (hold(one) for one in make_difference({"a": a, "b": b}, parse_seen(read(a, b)), {}))
+    assert main.apply({"sites": {"a": json.loads(json.dumps(held.payload()))}}) == {"errors": {}}
+    assert (tmp_path / "a/data").is_dir()
+    assert not (tmp_path / "a/.socle").exists(), "it has no number: it is not the site's own yet"
+    assert read(a)["sites"]["a"]["bare"]
+    (tmp_path / "a/data/theirs").write_text("x")
+    assert not read(a)["sites"]["a"]["bare"]
+    assert run(a, b) == (1, {})
+    assert (tmp_path / "a/.socle").exists()
+    assert run(a, b) == (0, {})
+
+
+def test_what_a_restore_has_closed_stays_closed(
+    programs: Programs,
+    volumes: set[str],
+    databases: Databases,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(applying, "RESTORING", str(tmp_path / "restoring"))
+    a, b = make_site(tmp_path, "a"), make_site(tmp_path, "b")
+    run(a, b)
+    (tmp_path / "restoring").mkdir()
+    (tmp_path / "restoring/a").touch()
+    for name in ("a", "b"):
+        (tmp_path / name / "data").chmod(0o700)
+    asked = len(databases.asked)
+    assert "run socle restore again" in run(a, b, full=True)[1]["a"]
+    assert [(tmp_path / name / "data").stat().st_mode & 0o777 for name in ("a", "b")] == [0o700, 0o750]
+    assert not any("socle_staging_wp_a" in said for said in databases.asked[asked:])
+    (tmp_path / "restoring/a").unlink()
+    assert run(a, b, full=True)[1] == {}
+    (tmp_path / "restoring/a").touch()
+    assert run(b)[1] == {}, "a site that nobody wants any more may go"
 
 
 def test_a_volume_without_its_number_is_read_anew(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,6 +60,18 @@ def test_a_site_with_backups_waits_for_its_restore(monkeypatch: pytest.MonkeyPat
 def test_no_answer_is_not_the_answer_that_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     held, _ = load(monkeypatch, Unreachable("vault1 is down"))
     assert held == {"wp-a": "not installed: whether it has backups to restore is not known: vault1 is down"}
+
+
+def test_a_site_on_an_empty_volume_waits_too_and_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = replace(make_site("wp-b", "file:/y", "unit:socle-wp-b.service"), bare=True)
+    monkeypatch.setattr(f"{__name__}.OLD", bare)
+    held, asked = load(monkeypatch, {"wp-b": "2026-11-26T01:30:00Z"})
+    assert asked[0][1]["repositories"]["a"]["sites"] == ["wp-a", "wp-b"]
+    assert set(held) == {"wp-b"}
+    site = waiting.hold(bare)
+    assert [wire["key"] for wire in site.make] == ["file:/y"]
+    assert [change.kind for change in site.changes] == ["file"]
+    assert site.payload()["held"]
 
 
 def test_a_held_site_has_all_but_its_first_content_and_is_not_finished() -> None:

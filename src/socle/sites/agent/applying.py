@@ -19,6 +19,8 @@ from socle.sites.agent.shared import Item, Shared
 
 ORDER = ("user", "directory", "file", "link", "database", "grant")
 UNITS = "/etc/systemd/system/"
+RESTORING = "/var/lib/socle/backups/restoring"
+"""A file for each site that a restore has closed (stacks/backup): it is not whole, or is being changed right now."""
 _RECOGNISED = ("user", "directory", "file", "shared", "link", "database", "grant")
 
 
@@ -72,6 +74,7 @@ class Apply:
     def run(self) -> dict[str, Any]:
         """Check, say what will be ours, remove, make, record."""
         self.check_mounts()
+        self.check_restores()
         self.check_foreign()
         self.record_intent()
         self.check_units()
@@ -98,6 +101,13 @@ class Apply:
                 if (info := lstat(path)) and stat.S_ISDIR(info.st_mode):
                     os.chown(path, 0, 0)
                     Path(path).chmod(0)
+
+    def check_restores(self) -> None:
+        """What a restore has closed stays closed: made as wanted, half of a site would be served, and the database
+        that is being loaded dropped. Sites that are not wanted any more may go."""
+        for site, spec in self.sites.items():
+            if spec["keys"] and lstat(f"{RESTORING}/{site}") is not None:
+                self.fail(site, "restore", "it has not ended well: run socle restore again")
 
     def check_foreign(self) -> None:
         """What exists and is in no index is not ours. A volume is ours as a whole: it carries the marker."""
@@ -209,7 +219,8 @@ class Apply:
     def record_done(self) -> None:
         """Stamps last, once everything is on the disk."""
         for site, spec in self.sites.items():
-            for path in spec["mounts"]:
+            # The volume of a site that waits for its restore is known by its number not to be the one it had.
+            for path in () if spec["held"] else spec["mounts"]:
                 self.attempt(site, path, partial(self.identify, site, path))
         sync_disk()
         for site, spec in self.sites.items():

@@ -60,5 +60,19 @@ def find_lost(indexes: dict[str, dict[str, Any]], keys: dict[str, list[str]]) ->
     return lost | {site: f"its database {name} is gone" for name, site in wanted.items() if name not in there}
 
 
+def is_bare(index: dict[str, Any], site: str, keys: list[str]) -> bool:
+    """Whether a volume of the site is not the one of its index, and holds no file but those that we make: it was made
+    anew, or was never filled. One that somebody has filled by hand or by a restore is not bare."""
+    ours = {f"{path}/{NAME}" for path in _names(keys, "mount")} | set(_names(keys, "file"))
+    return any(
+        read_identity(path) != {"site": site, "id": index["volumes"].get(path)} and not _has_files(path, ours)
+        for path in _names(keys, "mount")
+    )
+
+
+def _has_files(path: str, besides: set[str]) -> bool:
+    return any(f"{folder}/{name}" not in besides for folder, _, names in os.walk(path) for name in names)
+
+
 def _names(keys: list[str], wanted: str) -> list[str]:
     return [name for kind, _, name in (key.partition(":") for key in keys) if kind == wanted]

@@ -9,7 +9,7 @@ import zlib
 from typing import Any
 
 from socle.sites.agent.applying import Apply
-from socle.sites.agent.identity import find_lost
+from socle.sites.agent.identity import find_lost, is_bare
 from socle.sites.agent.index import load_indexes, locked, new_index
 from socle.sites.agent.programs import Failed
 from socle.sites.agent.reading import read_state
@@ -24,11 +24,13 @@ def read(payload: dict[str, Any]) -> dict[str, Any]:
         lost = find_lost(indexes, stamped)
         stale = {site for site in wanted if payload["full"] or site in lost or site not in stamped}
         state = read_state(key for site in sorted(stale) for key in wanted[site]["keys"])
+        bare = {site for site in stale if is_bare(indexes.get(site) or new_index(), site, wanted[site]["keys"])}
     sites: dict[str, Any] = {}
     for site in sorted({*indexes, *wanted}):
         index = indexes.get(site) or new_index()
         sites[site] = {"keys": index["keys"], "stamp": index["stamp"], "pending": index["pending"], "state": None}
         sites[site]["note"] = lost.get(site, "") or index.get("unreadable", "")
+        sites[site]["bare"] = site in bare
         if site in lost:
             sites[site]["stamp"] = ""
         if lost.get(site):  # its units hold the volume from before, in namespaces of their own

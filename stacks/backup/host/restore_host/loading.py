@@ -9,7 +9,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -206,6 +206,7 @@ class Loader:
     def __init__(self, database: str, password: str, uid: int) -> None:
         self.database, self._password, self._uid = check_name(database), password, uid
         self.staging = STAGING + database
+        self._loaded: Set[str] = frozenset()
 
     def clear(self) -> None:
         """Drop what a restore works in, as far as it is there."""
@@ -221,19 +222,20 @@ class Loader:
         self.clear()
         rights = make_grant(self.staging, f"{RIGHTS}, {MORE_RIGHTS}", self.database)
         # Rows in hexadecimal are twice as long as they were: the server would refuse its own dump.
-        packet = int(sql("SELECT @@GLOBAL.max_allowed_packet;")[0])
         larger = f"SET GLOBAL max_allowed_packet = {PACKET};"
         sql(f"CREATE DATABASE {quote(self.staging)} CHARACTER SET utf8mb4; {rights} {larger}")
         reading = Reading(load_server())
         try:
             problem = self._feed(reading.read(lines), self.staging)
         finally:
-            sql(f"SET GLOBAL max_allowed_packet = {packet};")
+            # stacks/mariadb sets none. Read before, it could be what a killed restore has left.
+            sql("SET GLOBAL max_allowed_packet = DEFAULT;")
         if problem := problem or reading.find_problem(expected):
             raise Failed(f"the database {self.database} is not loaded: {problem}")
         found = self.count(self.staging, load_content(self.staging).tables)
         if problem := find_count_problem(expected["tables"], found):
             raise Failed(f"the database {self.database} is not loaded: {problem}")
+        self._loaded = found.keys()
         return sum(found.values())
 
     def count(self, database: str, tables: Iterable[str]) -> dict[str, int]:
@@ -246,6 +248,8 @@ class Loader:
         """Put the staging database in the place of the site's. Only the move of the tables matters to a kill: the mark
         of the restore says that the rest is still to be done."""
         new, old = load_content(self.staging), load_content(self.database)
+        if set(new.tables) != self._loaded:
+            raise Failed(f"{self.staging} is not as it was loaded: something else has changed it")
         objects = b"".join(self._dump_objects(new))
         former = f"CREATE DATABASE {quote(FORMER + self.database)};"
         drops = f"{make_drops(self.staging, Content(others=new.others))} {make_drops(self.database, old)}"
