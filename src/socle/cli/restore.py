@@ -143,7 +143,8 @@ def run_into_archive(session: Session, context: Context, chosen: Chosen, output:
         made = run_archive(restic, chosen, path.absolute())
     data = {"site": chosen.site.name, "snapshot": chosen.snapshot.id, **asdict(made)}
     session.show(data, lambda: Text(f"{made.sha256}  {made.path}"))
-    session.talk.say(f"  {made.files} files, {made.bytes} bytes; readable by its owner only: it holds personal data")
+    changed = f", {made.changed} changed or removed while they were saved" if made.changed else ""
+    session.talk.say(f"  {made.files} files{changed}; {made.bytes} bytes; readable by its owner only: personal data")
     return Exit.DONE
 
 

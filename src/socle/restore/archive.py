@@ -43,9 +43,12 @@ class Archived:
 
 @dataclass
 class _Wanted:
-    """What is still to come, by its name in the archive: SHA-256 and time (nanoseconds)."""
+    """What is still to come, by its name in the archive: SHA-256 and time (nanoseconds). `folders`: times that are
+    listed; `seen`: folders that came, and whether something came or went in them while they were saved."""
 
     hashes: dict[str, tuple[str, int | None]]
+    folders: dict[str, int | None]
+    seen: dict[str, bool] = field(default_factory=dict)
     changed: int = 0
     files: int = 0
     problems: list[str] = field(default_factory=list)
@@ -56,10 +59,27 @@ class _Wanted:
         if wanted is None:
             self.changed += 1
         elif wanted[0] != digest:
-            if wanted[1] is None or abs(seconds - wanted[1] / 1e9) <= 1.0:
+            if _is_same(wanted[1], seconds):
                 self.problems.append(f"{name} is not as listed")
             else:
                 self.changed += 1
+
+    def enter(self, name: str, seconds: float) -> None:
+        """Note a folder that came."""
+        self.seen[name] = name not in self.folders or not _is_same(self.folders[name], seconds)
+
+    def is_gone(self, name: str) -> bool:
+        """Whether a file that is missing was removed while the site was saved: its folder has another time then. The
+        site's own folder is not listed."""
+        while (name := name.rpartition("/")[0]) != FILES:
+            if name in self.seen:
+                return self.seen[name]
+        return True
+
+
+def _is_same(listed: int | None, seconds: float) -> bool:
+    """Whether a time is the listed one, as far as tar tells it."""
+    return listed is None or abs(seconds - listed / 1e9) <= 1.0
 
 
 class _Tee:
@@ -102,6 +122,12 @@ def make_wanted(manifest: Mapping[str, Any], listing: bytes) -> dict[str, tuple[
     return found
 
 
+def make_folders(listing: bytes) -> dict[str, int | None]:
+    """The time of each folder of the list, by its name in the archive."""
+    entries = map(json.loads, listing.splitlines())
+    return {f"{FILES}/{entry['path']}": entry.get("mtime") for entry in entries if entry["type"] == "directory"}
+
+
 def make_name(name: str, folder: str, place: str) -> str | None:
     """The name in the archive of what restic calls `name`: `place` in the stead of `folder`. None: it is not below
     it, or is the folder itself."""
@@ -117,7 +143,7 @@ def run_archive(restic: Restic, chosen: Chosen, output: Path) -> Archived:
     site, snapshot = chosen.site, chosen.snapshot.id
     staging = make_staging(site.name)
     listing = restic.read(snapshot, f"{staging}/{_LISTING}", _LISTING_BYTES)
-    wanted = _Wanted(make_wanted(chosen.manifest, listing))
+    wanted = _Wanted(make_wanted(chosen.manifest, listing), make_folders(listing))
     with _written(output) as tee:
         with tarfile.open(fileobj=tee, mode="w|", format=tarfile.PAX_FORMAT) as target:  # type: ignore[call-overload]
             for folder, place in ((staging, ""), (site.path, FILES)):
@@ -155,6 +181,8 @@ def _copy(stream: IO[bytes], target: tarfile.TarFile, wanted: _Wanted, folder: s
             content = source.extractfile(member) if member.isreg() else None
             if content is None:
                 target.addfile(member)
+                if member.isdir():
+                    wanted.enter(name, member.mtime)
                 continue
             hashing = _Hashing(content)
             target.addfile(member, hashing)
@@ -164,12 +192,8 @@ def _copy(stream: IO[bytes], target: tarfile.TarFile, wanted: _Wanted, folder: s
 
 def _check(wanted: _Wanted) -> None:
     """Raises ArchiveFailed when something is missing or is not as listed."""
-    missing = [name for name in wanted.hashes if not name.startswith(f"{FILES}/")]
-    # A file may have been removed between the list and the snapshot; most of them cannot.
-    lost = len(wanted.hashes) - len(missing)
-    if lost > max(20, wanted.files // 10):
-        missing += [name for name in wanted.hashes if name.startswith(f"{FILES}/")]
-    wanted.changed += lost
+    missing = [name for name in wanted.hashes if not (name.startswith(f"{FILES}/") and wanted.is_gone(name))]
+    wanted.changed += len(wanted.hashes) - len(missing)
     problems = [*wanted.problems, *(f"{name} is missing" for name in missing)]
     if problems:
         more = ", ..." if len(problems) > _SHOWN else ""

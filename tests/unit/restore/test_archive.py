@@ -30,13 +30,17 @@ def make_line(path: str, content: bytes, **changes: Any) -> dict[str, Any]:
     return {"path": path, "type": "file", "sha256": digest, "mtime": TIME * 10**9 + 84699577, **changes}
 
 
-def make_tar(files: dict[str, bytes], mtime: int = TIME) -> bytes:
+def make_tar(files: dict[str, bytes], mtime: int = TIME, folders: dict[str, int] | None = None) -> bytes:
     """As restic writes it: whole paths, without the first slash."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", errors="surrogateescape") as tar:
         folder = tarfile.TarInfo("srv/")
         folder.type = tarfile.DIRTYPE
         tar.addfile(folder)
+        for name, moment in (folders or {}).items():
+            folder = tarfile.TarInfo(name.strip("/"))
+            folder.type, folder.mtime = tarfile.DIRTYPE, moment
+            tar.addfile(folder)
         for name, content in files.items():
             info = tarfile.TarInfo(name.strip("/"))
             info.size, info.mode, info.uid, info.mtime = len(content), 0o640, 2000, mtime
@@ -52,7 +56,9 @@ class FakeRestic:
 
     def __init__(self) -> None:
         self.files, self.dump, self.mtime = dict(FILES), DUMP, TIME
-        self.lines = [{"path": "wp-content", "type": "directory"}] + [make_line(*item) for item in FILES.items()]
+        self.folders = {"wp-content": TIME}
+        self.lines = [{"path": "wp-content", "type": "directory", "mtime": TIME * 10**9}]
+        self.lines += [make_line(*item) for item in FILES.items()]
         self.fails = ""
 
     @property
@@ -74,7 +80,8 @@ class FakeRestic:
         files = {f"{STAGING}/database.sql": self.dump} if folder == STAGING else {}
         if folder != STAGING:
             files = {f"/srv/sites/wp-a/{name}": content for name, content in self.files.items()}
-        yield io.BytesIO(make_tar(files, self.mtime))
+        folders = {f"/srv/sites/wp-a/{name}": mtime for name, mtime in self.folders.items()}
+        yield io.BytesIO(make_tar(files, self.mtime, {} if folder == STAGING else folders))
         if self.fails:
             raise ResticFailed(self.fails)
 
@@ -127,6 +134,18 @@ def test_a_file_that_is_not_as_listed_is_no_archive(restic: Any, tmp_path: Path)
 
 def test_a_file_that_changed_while_it_was_saved_is_said(restic: Any, tmp_path: Path) -> None:
     restic.files["wp-content/a.txt"], restic.mtime = b"HELLO", TIME + 60
+    assert archive(restic, tmp_path / "a.tar").changed == 1
+
+
+def test_a_file_that_is_missing_is_no_archive(restic: Any, tmp_path: Path) -> None:
+    del restic.files["wp-content/a.txt"]
+    check_refused(restic, tmp_path, "wp-content/a.txt is missing")
+
+
+@pytest.mark.parametrize("folders", [{"wp-content": TIME + 60}, {}], ids=["a file went", "a folder went"])
+def test_what_was_removed_while_it_was_saved_is_said(restic: Any, tmp_path: Path, folders: dict[str, int]) -> None:
+    del restic.files["wp-content/a.txt"]
+    restic.folders = folders
     assert archive(restic, tmp_path / "a.tar").changed == 1
 
 
