@@ -11,15 +11,16 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any
 
-from socle.errors import Problem, Refused
+from socle.errors import Problem, Refused, SocleError
 from socle.incus.client import IncusClient, NotFound
 from socle.incus.instances import run_delete_instance
-from socle.incus.marker import find_owner, is_ours, make_marker, make_namesake_problem
+from socle.incus.marker import EXPIRES, find_owner, is_ours, make_marker, make_namesake_problem
 from socle.load.catalogue import SAVER, Catalogue
 from socle.model.plan import Host, Network, Nic, Plan, Site
 from socle.model.service import Service
@@ -36,6 +37,7 @@ MADE = "user.socle.made"
 DAYS = 30
 _SSH_PORT = 22
 _STOP_SECONDS = 60
+_MAKE_SECONDS = 3600
 
 
 def make_catalogue(catalogue: Catalogue) -> Catalogue:
@@ -56,8 +58,9 @@ def make_name(service: str) -> str:
 
 
 def is_template(thing: Mapping[str, Any]) -> bool:
-    """Whether an object of ours in Incus is a template: kept between restores, and named by no plan."""
-    return find_owner(thing).startswith(f"{_OWNER}:")
+    """Whether an object of ours in Incus is a whole template: kept between restores, and named by no plan. What a
+    killed restore has left half made is none."""
+    return find_owner(thing).startswith(f"{_OWNER}:") and KEY in thing["config"] and thing["status"] == "Stopped"
 
 
 def make_versions(services: tuple[Service, ...], versions: Mapping[str, str]) -> dict[str, str]:
@@ -102,10 +105,22 @@ def run_template(context: Context, client: IncusClient, plan: Plan, site: Site, 
     if _is_there(client, name, key, plan.environment):
         return name
     with context.talk.step(f"a template of scratch hosts for {site.service}"):
-        _run_make(context, client, plan, name, image)
+        try:
+            _run_make(context, client, plan, name, image)
+        except BaseException:
+            # It has a network, which no scratch host may have.
+            _run_remove(client, name)
+            raise
         with client.editing_instance(name) as body:
+            del body["config"][EXPIRES]
             body["config"] |= {KEY: key, MADE: str(int(time.time()))}
     return name
+
+
+def _run_remove(client: IncusClient, name: str) -> None:
+    """Take away what was made of a template, as far as it goes: why it was not finished is what matters."""
+    with suppress(SocleError, OSError):
+        run_delete_instance(client, client.get_instance(name))
 
 
 def _is_there(client: IncusClient, name: str, key: str, environment: str) -> bool:
@@ -136,6 +151,7 @@ def _run_make(context: Context, client: IncusClient, plan: Plan, name: str, imag
         **make_marker(plan.environment, f"{_OWNER}:{name}"),
         "limits.memory": str(host.memory),
         "boot.autostart": "false",
+        EXPIRES: str(int(time.time()) + _MAKE_SECONDS),
         "security.privileged": "false",
         "security.guestapi": "false",
     }
