@@ -93,4 +93,27 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_first_page_that_a_home_page_leads_to(body: str, link: str) -> None:
-    assert pages.find_link(body, "a.example") == link
+    assert next(pages.find_links(body, "a.example"), "") == link
+
+
+@pytest.mark.parametrize("link", ["/%C3%A9v%C3%A9nements/", "/événements/"])
+def test_addresses_in_any_alphabet_are_asked_for(site: type[Site], link: str) -> None:
+    site.answers |= {"/": (302, link.encode().decode("latin-1"), ""), "/%C3%A9v%C3%A9nements/": (200, "", "x")}
+    assert pages.read_page("127.0.0.1", "a.example", link).status == 200
+
+
+@pytest.mark.parametrize("location", ["http://[", "/\x7f /x"])
+def test_what_is_no_address_is_no_answer(site: type[Site], location: str) -> None:
+    site.answers["/"] = (302, location, "")
+    assert pages.read_page("127.0.0.1", "a.example", "/", patience=0).status != 200
+    assert list(pages.find_links(f'<a href="{location}">x</a><a href="/y">y</a>', "a.example"))[-1] == "/y"
+
+
+@pytest.mark.parametrize(("alive", "found"), [((), 404), (("/b",), 200)])
+def test_a_dead_link_of_an_author_is_no_proof_of_a_bad_restore(
+    site: type[Site], alive: tuple[str, ...], found: int
+) -> None:
+    site.answers |= dict.fromkeys(alive, (200, "", "x"))
+    home = pages.Page("/", 200, "", '<a href="/a">a</a><a href="/b">b</a>')
+    assert pages.read_linked("127.0.0.1", "a.example", home).status == found
+    assert pages.read_linked("127.0.0.1", "a.example", pages.Page("/", 200, "", '<a href="/a">a</a>')) is None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import html
 import http.client
+import itertools
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 PORT = 80
 SECONDS = 60.0
@@ -15,6 +17,10 @@ PATIENCE = 30.0
 LARGEST = 4 * 1024**2
 _PAUSE = 0.5
 _HOPS = 5
+_LINKS = 5
+OK = 200
+_SAFE = "/%?=&:;,+@!$'()*~[]#"
+"""What a path and its query hold as it is (RFC 3986); all else is sent percent-encoded, as browsers do."""
 _STARTING = (0, 502, 503, 504)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _LINK = re.compile(r"<a\s[^>]*?href\s*=\s*[\"']([^\"']+)[\"']", re.IGNORECASE)
@@ -48,7 +54,10 @@ def _follow(address: str, domain: str, path: str) -> Page:
         status, location, body = _ask(address, domain, place)
         if not location:
             return Page(path, status, find_title(body) if status else body, body if status else "")
-        target = urlsplit(urljoin(f"https://{domain}{place}", location))
+        try:
+            target = urlsplit(urljoin(f"https://{domain}{place}", location))
+        except ValueError:
+            return Page(path, status, f"leads to {location!r}, which is no address")
         if target.hostname != domain:
             return Page(path, status, f"leads to {target.hostname}")
         place = target._replace(scheme="", netloc="", fragment="").geturl() or "/"
@@ -60,13 +69,13 @@ def _ask(address: str, domain: str, path: str) -> tuple[int, str, str]:
     try:
         connection = http.client.HTTPConnection(address, PORT, timeout=SECONDS)
         try:
-            connection.request("GET", path, headers={"Host": domain, "X-Forwarded-Proto": "https"})
+            connection.request("GET", quote(path, _SAFE), headers={"Host": domain, "X-Forwarded-Proto": "https"})
             answer = connection.getresponse()
             body = answer.read(LARGEST).decode("utf-8", "replace")
             return answer.status, answer.getheader("Location") or "", body
         finally:
             connection.close()
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return 0, "", str(error) or type(error).__name__
 
 
@@ -76,10 +85,24 @@ def find_title(body: str) -> str:
     return " ".join(html.unescape(found[1]).split()) if found else ""
 
 
-def find_link(body: str, domain: str) -> str:
-    """The path of the first page of the same site, other than the home page, that a page leads to; or nothing."""
-    for link in _LINK.findall(body):
-        target = urlsplit(urljoin(f"https://{domain}/", html.unescape(link)))
+def find_links(body: str, domain: str) -> Iterator[str]:
+    """The paths of pages of the same site, other than the home page, that a page leads to."""
+    for link in dict.fromkeys(_LINK.findall(body)):
+        try:
+            target = urlsplit(urljoin(f"https://{domain}/", html.unescape(link)))
+        except ValueError:
+            continue
         if target.hostname == domain and target.path not in ("", "/") and "wp-login" not in target.path:
-            return target._replace(scheme="", netloc="", fragment="").geturl()
-    return ""
+            yield target._replace(scheme="", netloc="", fragment="").geturl()
+
+
+def read_linked(address: str, domain: str, page: Page) -> Page | None:
+    """The first page that answers of those that a page leads to: an author's link may be dead, and was when the site
+    was saved. The first of the dead ones when all of several are; None when that says nothing."""
+    dead = []
+    for path in itertools.islice(find_links(page.body, domain), _LINKS):
+        linked = read_page(address, domain, path)
+        if linked.status == OK:
+            return linked
+        dead.append(linked)
+    return dead[0] if len(dead) > 1 else None

@@ -212,11 +212,13 @@ class Restore:
             if page.status != 200:
                 raise Failed(f"the site does not answer as it should: {page.evidence}")
             outcome.passed(f"page {path}", page.evidence)
-            if path == "/" and len(request.pages) > 1 and (link := pages.find_link(page.body, request.domain)):
-                linked = pages.read_page(request.address, request.domain, link)
-                if linked.status != 200:
+            if path == "/" and len(request.pages) > 1 and (linked := self._read_linked(page)):
+                if linked.status != pages.OK:
                     raise Failed(f"the site does not answer as it should: {linked.evidence}")
-                outcome.passed(f"page {link}", linked.evidence)
+                outcome.passed(f"page {linked.path}", linked.evidence)
+
+    def _read_linked(self, page: pages.Page) -> pages.Page | None:
+        return pages.read_linked(self.request.address, self.request.domain, page)
 
     def _go_back(self, mark: Mark) -> None:
         """To what was there before; the reason of the failure stays the first thing that is said."""
