@@ -293,11 +293,14 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def test_killed_at_any_moment_a_restore_is_completed_and_nothing_half_is_served(lab: Lab, site: Site) -> None:
     write(lab, site, "kill1")
+    upload = time.strftime("/wp-content/uploads/%Y/%m/kill1.txt", time.gmtime())
+    assert visit(lab, site).ask(upload).status == 200
     wanted = load_content(lab, site)
     snapshot = save(lab, site)
     write(lab, site, "kill2")
+    packet = lab.ssh(site.host, ["mariadb", "-N", "-e", "SELECT @@GLOBAL.max_allowed_packet"])
     chance = random.Random(20261127)  # noqa: S311 moments, not secrets
-    cut = 0
+    cut, safety = 0, ""
     for _ in range(6):
         command = [*SOCLE, "restore", site.association, "--site", site.name, "--at", snapshot, "--into", "place"]
         process = subprocess.Popen(
@@ -312,9 +315,14 @@ def test_killed_at_any_moment_a_restore_is_completed_and_nothing_half_is_served(
         lab.ssh(site.host, ["pkill", "-KILL", "-f", "^/usr/bin/python3 /usr/lib/socle/restore"], check=False)
         if process.poll() is None:
             kill(process)
-        if not lab.ssh(site.host, ["find", f"/var/lib/socle/backups/restoring/{site.name}"], check=False):
+        mark = lab.ssh(site.host, ["cat", f"/var/lib/socle/backups/restoring/{site.name}"], check=False)
+        if not mark:
+            if cut:
+                break  # that one came to its end
             continue
         cut += 1
+        safety = safety or json.loads(mark)["safety"]
+        assert json.loads(mark)["safety"] == safety, "what was there before all of them"
         # A visitor, a full apply and a night: none of them opens or saves what is not whole.
         assert visit(lab, site).ask("/").status in (0, 403, 502, 503)
         assert visit(lab, site).ask("/wp-content/uploads/").status in (0, 403, 404, 502, 503)
@@ -322,6 +330,7 @@ def test_killed_at_any_moment_a_restore_is_completed_and_nothing_half_is_served(
             applied = lab.socle("apply", "--full", "--stage", "sites", check=False)
             assert applied.returncode == 3, applied.stderr
             assert visit(lab, site).ask("/").status in (0, 403, 502, 503)
+            assert visit(lab, site).ask(upload).status in (0, 403, 404, 502, 503)
             saved = lab.ssh(site.host, ["/usr/lib/socle/backup", "run", "--json", site.name], check=False)
             assert "restore" in json.loads(saved.splitlines()[-1])["reason"]
     assert cut >= 2, "too few were cut between the mark and the end: too little was tried"
@@ -330,8 +339,9 @@ def test_killed_at_any_moment_a_restore_is_completed_and_nothing_half_is_served(
     assert load_content(lab, site) == wanted
     assert (read(lab, site, "kill1"), read(lab, site, "kill2")) == (200, 404)
     assert lab.plan("--full") == []
+    assert lab.ssh(site.host, ["mariadb", "-N", "-e", "SELECT @@GLOBAL.max_allowed_packet"]) == packet
     # What the first of them saved is what was there before all of them.
-    restore(lab, site.association, "--site", site.name, "--at", data["sites"][0]["safety"], "--into", "place")
+    restore(lab, site.association, "--site", site.name, "--at", safety, "--into", "place")
     assert read(lab, site, "kill2") == 200
 
 
@@ -367,3 +377,20 @@ def test_a_lost_host_comes_back_with_its_content(built: Lab) -> None:
     assert lab.plan("--full") == []
     data, _ = restore(lab, "--all", "--into", "place")
     assert data == {"sites": []}
+    # The host, and of its volumes only that of one site's files.
+    with lab.client() as client:
+        client.set_state(host, "stop", force=True)
+        client.delete_instance(host)
+        client.delete_volume(sites[0].name)
+    for _ in range(2):
+        applied = lab.socle("apply", check=False)
+        assert applied.returncode == 3, applied.stderr
+        assert [site.name for site in sites if f"{site.name} on {host}: not installed" in applied.stderr] == [
+            sites[0].name
+        ]
+    assert visit(lab, sites[0]).ask("/").status in (404, 502, 503)
+    data, said = restore(lab, "--all", "--into", "place")
+    assert [(one["site"], one["result"]) for one in data["sites"]] == [(sites[0].name, "restored")], said
+    for site in sites:
+        assert load_content(lab, site) == wanted[site.name], site.name
+    assert lab.plan("--full") == []
