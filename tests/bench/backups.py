@@ -34,8 +34,8 @@ def run_backups(lab: BenchLab) -> list[Row]:
 def _run_sites(lab: BenchLab) -> None:
     lab.release_examples()
     lab.ask("grande", "wordpress", title="Grande", quota="3GiB")
-    have = len(lab.context().plan.sites)
-    for number in range(have, SITES):
+    lab.socle("request", "accept", "--all")
+    for number in range(len(lab.context().plan.sites), SITES):
         lab.ask(f"asso-{number:03}", "wordpress", title=f"Site {number}")
     with step(f"{SITES} sites with a repository each"):
         lab.socle("request", "accept", "--all", timeout=MADE_SECONDS)
@@ -76,7 +76,8 @@ def _check_saved(lab: BenchLab, since: float) -> None:
     lines = [line.split() for line in lab.ssh(HOST, ["python3", "-I", "-c", script]).splitlines()]
     fresh = [name for name, moment, result in lines if float(moment) >= since - 1 and result == "complete"]
     if len(fresh) != SITES:
-        raise Failed(f"{len(fresh)} of {SITES} sites were saved: {lines}")
+        others = [" ".join(line) for line in lines if line[0] not in fresh]
+        raise Failed(f"{len(fresh)} of {SITES} sites were saved; not: {', '.join(others)}")
 
 
 def _run_restore(lab: BenchLab) -> list[Row]:
