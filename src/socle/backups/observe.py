@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -28,10 +28,10 @@ from socle.backups.facts import (
 )
 from socle.backups.memory import Memory, load_memory, run_publish, run_remember
 from socle.backups.own import ASSOCIATION, SITE, load_own_attempt, make_expected_platform
-from socle.backups.verdict import Verdict, is_good, make_verdict
+from socle.backups.verdict import Verdict, is_good, make_unknown, make_verdict
 from socle.errors import SocleError
 from socle.load.workspace import Workspace
-from socle.model.plan import Repository
+from socle.model.plan import Plan, Repository
 from socle.remote import run_ssh
 from socle.stages.base import Context
 from socle.vault.exchange import run_vault
@@ -114,23 +114,47 @@ def load_sight(context: Context, now: float | None = None) -> Sight:
     memories = {one.name: load_memory(context.workspace, one.name) for one in context.plan.repositories}
     answers = load_answers(context, expected, memories)
     moment = time.time() if now is None else now
-    for name, answer in answers.items():
-        memories[name] = make_memory(memories[name], answer)
+    for name in answers:
+        memories[name], answers[name] = make_learned(memories[name], answers[name])
     memories = make_heard(expected, memories, attempts, moment)
-    repositories = {one.name: one for one in context.plan.repositories}
-    observed = {
-        one.site: make_observed(one, repositories.get(one.repository), memories, answers, silent.get(one.host, ""))
+    judgements = {
+        one.site: _judge(context.plan, one, memories, answers, attempts, silent.get(one.host, ""), moment)
         for one in expected
     }
-    last = {one.site: find_attempt(one, memories, attempts) for one in expected}
-    policy = context.plan.policy
-    verdicts = tuple(make_verdict(one, observed[one.site], last[one.site], policy, moment) for one in expected)
-    good = {one.site: is_good(one, observed[one.site], last[one.site], policy) for one in expected}
-    memories = make_judged(expected, observed, good, memories)
+    verdicts = tuple(one.verdict for one in judgements.values())
+    observed = {site: one.observed for site, one in judgements.items()}
+    memories = make_judged(expected, observed, {site: one.is_good for site, one in judgements.items()}, memories)
     for name, memory in memories.items():
         run_remember(context.workspace, name, memory)
     run_publish(context.workspace, verdicts, moment)
     return Sight(expected, verdicts, observed, memories, answers)
+
+
+class _Judgement(NamedTuple):
+    observed: Observed
+    verdict: Verdict
+    is_good: bool
+
+
+def _judge(
+    plan: Plan,
+    expected: Expected,
+    memories: Mapping[str, Memory],
+    answers: Mapping[str, Mapping[str, Any]],
+    attempts: Mapping[str, Attempt],
+    silent: str,
+    now: float,
+) -> _Judgement:
+    """What is known of a site, and what that proves. Never raises: a fault of ours, or of what somebody wrote, is of
+    this site alone, and its verdict says so."""
+    repository = next((one for one in plan.repositories if one.name == expected.repository), None)
+    try:
+        observed = make_observed(expected, repository, memories, answers, silent)
+        last = find_attempt(expected, memories, attempts)
+        verdict = make_verdict(expected, observed, last, plan.policy, now)
+        return _Judgement(observed, verdict, is_good(expected, observed, last, plan.policy))
+    except Exception as error:
+        return _Judgement(Observed(error=repr(error)), make_unknown(expected, error), is_good=False)
 
 
 # The hosting hosts.
@@ -210,6 +234,14 @@ def _of_site(snapshots: Iterable[Snapshot], site: str) -> list[Snapshot]:
     return [one for one in snapshots if one.site == site]
 
 
+def make_learned(memory: Memory, answer: Mapping[str, Any]) -> tuple[Memory, Mapping[str, Any]]:
+    """What is remembered after an answer, and the answer: one that is as nobody foresaw is an error. Pure."""
+    try:
+        return make_memory(memory, answer), answer
+    except Exception as error:
+        return memory, {"error": f"unexpected answer of the vault: {error!r}"}
+
+
 def make_memory(memory: Memory, answer: Mapping[str, Any]) -> Memory:
     """What is remembered after an answer. What the vault could not read changes nothing of what is known. Pure."""
     if answer.get("unchanged"):
@@ -286,7 +318,8 @@ def make_observed(
     facts = memory.facts.get(newest.id) if newest else None
     latest = (answer.get("latest") or {}).get(expected.site) or {}
     if newest and facts is None:
-        facts = Facts(snapshot=newest.id, error=str(latest.get("error") or answer.get("error") or ""))
+        read = parse_facts(latest)
+        facts = Facts(snapshot=newest.id, error=(read.error if read else "") or str(answer.get("error") or ""))
     good = memory.good.get(expected.site, "")
     is_good = newest is not None and good == newest.id
     before = None if is_good else memory.facts.get(good) or _find_before(memory, own)

@@ -77,6 +77,12 @@ def make_verdict(
     )
 
 
+def make_unknown(expected: Expected, error: Exception) -> Verdict:
+    """The verdict on a site that could not be judged: of what was read, something is as nobody foresaw."""
+    reason = f"It could not be judged: unexpected {type(error).__name__}: {_cut(str(error)) or 'no reason given'}."
+    return Verdict(association=expected.association, site=expected.site, verdict="unknown", reason=reason)
+
+
 def is_good(expected: Expected, observed: Observed, attempt: Attempt | None, policy: Policy) -> bool:
     """Whether the newest snapshot is complete in itself, however old it is and whatever came after it."""
     newest, facts = observed.newest, observed.facts

@@ -262,6 +262,33 @@ def test_what_is_wrong_with_a_repository_is_not_held_against_its_snapshots(world
     assert (memory.good, memory.bad) == ({"pg-a": f"{1:064x}"}, ())
 
 
+@pytest.mark.parametrize(
+    ("changes", "word", "said"),
+    [
+        ({"bytes": 2**64}, "unknown", "no files that can be counted"),
+        ({"snapshot": {"time": "9999-12-31T23:59:59-12:00"}}, "partial", "claims to be of 9999-12-31"),
+        ({"snapshot": {"files": 2**64}}, "complete", ""),
+        ({"snapshot": {"arrival": 1e300}}, "unknown", "could not be judged: unexpected"),
+    ],
+)
+def test_no_snapshot_ends_the_verdicts_on_other_sites(
+    world: World, changes: dict[str, Any], word: str, said: str
+) -> None:
+    world.save_all()
+    world.save(2, age=0.0, **changes)
+    assert world.words() == {"pg-a": word, "pg-b": "complete", "platform": "complete"}
+    assert said in world.reason()
+    run.run_mend(world.context, dry_run=True, now=NOW)
+
+
+def test_an_answer_that_nobody_foresaw_is_an_error_of_its_repository(world: World) -> None:
+    world.save_all()
+    world.words()
+    world.answers["a"] |= {"snapshots": 3, "stamp": "other"}
+    assert world.words() == {"pg-a": "unknown", "pg-b": "complete", "platform": "complete"}
+    assert "unexpected answer of the vault: TypeError" in world.reason()
+
+
 def test_a_snapshot_of_nobody_is_foreign(world: World) -> None:
     world.save_all()
     stranger = world.save(2, snapshot={"site": "pg-x"}, age=60.0)

@@ -154,6 +154,7 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("partial", "the clock of web1 is wrong", dated(render_time(NOW + 22 * HOUR))),
     ("partial", "the clock of web1 is wrong", dated(render_time(NOW - 26 * HOUR))),
     ("partial", "claims to be of gibberish", dated("gibberish")),
+    ("partial", "claims to be of 9999-12-31T23:59:59-12:00", dated("9999-12-31T23:59:59-12:00")),
     ("partial", "from now: a clock is wrong", {"snapshots": (make_snapshot(age=-2 * HOUR),)}),
     # What is in it.
     ("unknown", "cannot be read: restic ls: boom", {"facts": Facts(snapshot=make_id(1), error="restic ls: boom")}),
@@ -164,6 +165,8 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("failed", f"holds nothing of {FOLDER}", {"facts": make_facts(entries=0, files=0)}),
     ("partial", "has no manifest", {"facts": make_facts(manifest="no manifest")}),
     ("partial", "has no manifest", with_manifest(files={"count": -1, "bytes": 0})),
+    ("partial", "has no manifest", with_manifest(files={"count": 10**400, "bytes": 0})),
+    ("unknown", "what it lists are no files that can be counted", {"facts": make_facts(bytes=2**64)}),
     ("failed", "is of another site: wp-b", with_manifest(site="wp-b")),
     ("failed", "is of another site", with_manifest(association="b")),
     ("failed", "has no dump", {"facts": make_facts(dump=None)}),
