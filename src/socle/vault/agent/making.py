@@ -58,6 +58,9 @@ def make(payload: dict[str, Any]) -> dict[str, Any]:
             records[name] = make_repository(name, payload["repositories"][name])
         except (Failed, OSError) as error:
             errors[name] = str(error)
+        except Exception as error:
+            # What a host put there, and nobody foresaw, must not end the work on all others.
+            errors[name] = f"unexpected {error!r}"
 
     with ThreadPoolExecutor(PARALLEL) as pool:
         list(pool.map(attempt, payload["repositories"]))

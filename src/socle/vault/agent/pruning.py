@@ -62,6 +62,9 @@ def for_each(payload: dict[str, Any], action: Callable[[str, Spec, Answer], None
                 action(name, spec, answer)
         except (Failed, OSError) as error:
             answer["error"] = str(error)
+        except Exception as error:
+            # What a host put there, and nobody foresaw, must not end the work on all others.
+            answer["error"] = f"unexpected {error!r}"
         answer["seconds"] = round(time.monotonic() - start, 1)
         return answer
 
@@ -237,12 +240,21 @@ def measure(folder: Path) -> int:
     return sum(found.lstat().st_size for found in folder.rglob("*") if not found.is_dir())
 
 
+def read_named(reader: Reader, index: str) -> set[str]:
+    """The packs that an index names. Raises Failed when it is no index."""
+    content = parse_json(reader.must(["cat", "index", index]))
+    try:
+        return {str(pack["id"]) for pack in content["packs"] or ()}
+    except (KeyError, TypeError):
+        raise Failed(f"the index {index[:8]} cannot be read: nothing is swept") from None
+
+
 def sweep(path: Path, reader: Reader) -> Answer:
-    """Delete the packs that no index names and that arrived a while ago. restic itself would need room to do it."""
+    """Delete the packs that no index names and that arrived a while ago. restic itself would need room to do it.
+    Raises Failed, and deletes nothing, when an index cannot be read: what it names would be deleted."""
     named: set[str] = set()
     for index in sorted((path / "index").iterdir()):
-        content = parse_json(reader.must(["cat", "index", index.name])) or {}
-        named |= {str(pack["id"]) for pack in content.get("packs") or ()}
+        named |= read_named(reader, index.name)
     swept = {"packs": 0, "bytes": 0}
     for pack in (path / "data").glob("*/*"):
         status = pack.lstat()
