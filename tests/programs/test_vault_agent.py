@@ -295,15 +295,19 @@ def test_keys_that_we_add_are_ours_however_late(vault: Vault, monkeypatch: pytes
     junk = vault.junk("keys", json.dumps({**json.loads((vault.path / "keys" / own).read_text()), "p": 2}).encode())
     monkeypatch.setattr(making.os.path, "ismount", lambda _: True)
     monkeypatch.setattr(making, "USER", "root")
-    wanted = {"path": str(vault.path), "key": KEY, "known": "", "escrow": {"recipient": "age1x", "key": "another"}}
+    escrow = {"recipient": "age1x", "sealed": "1f", "key": "another"}
+    wanted = {"path": str(vault.path), "key": KEY, "known": "", "escrow": escrow}
     first = making.make_repository("asso", wanted)
     assert len(first["keys"]) == 2
     assert own in first["keys"]
     assert making.read_record("asso") == first
     assert vault.read()["foreign"] == [junk]
-    second = making.make_repository("asso", {**wanted, "escrow": {"recipient": "age1y", "key": "third"}})
+    second = making.make_repository("asso", {**wanted, "escrow": {**escrow, "sealed": "2e", "key": "third"}})
     assert len(second["keys"]) == 2, "the former escrow's is gone"
-    assert second["keys"] != first["keys"]
+    assert second["keys"] != first["keys"], "what is sealed now is the key that came last, whoever it is sealed for"
+    assert (second["recipient"], second["sealed"]) == ("age1x", "2e")
+    assert programs.restic(str(vault.path), "third", ["cat", "config"]).returncode == 0
+    assert making.make_repository("asso", {**wanted, "escrow": None}) == second
     assert vault.read()["foreign"] == [junk]
 
 
