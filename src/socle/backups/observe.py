@@ -108,7 +108,7 @@ def load_verdicts(context: Context, now: float | None = None) -> list[Verdict]:
 def load_sight(context: Context, now: float | None = None) -> Sight:
     """Everything that is seen, verdicts included; what was learned is remembered."""
     expected = make_expected(context)
-    attempts, silent = load_attempts(context.workspace, {one.host for one in expected if one.host})
+    attempts, silent = load_attempts(context.workspace, expected)
     if own := load_own_attempt(context.workspace):
         attempts[SITE] = own
     memories = {one.name: load_memory(context.workspace, one.name) for one in context.plan.repositories}
@@ -160,8 +160,13 @@ def _judge(
 # The hosting hosts.
 
 
-def load_attempts(workspace: Workspace, hosts: Iterable[str]) -> tuple[dict[str, Attempt], dict[str, str]]:
-    """The last attempt of each site, from all hosts at once; and why a host could not be asked."""
+def load_attempts(workspace: Workspace, expected: Iterable[Expected]) -> tuple[dict[str, Attempt], dict[str, str]]:
+    """The last attempt of each site, from all hosts at once; and why a host could not be asked. A host speaks of the
+    sites that live on it, and of no other."""
+    hosts: dict[str, set[str]] = {}
+    for one in expected:
+        if one.host:
+            hosts.setdefault(one.host, set()).add(one.site)
 
     def ask(host: str) -> dict[str, Attempt] | str:
         try:
@@ -171,7 +176,8 @@ def load_attempts(workspace: Workspace, hosts: Iterable[str]) -> tuple[dict[str,
             return str(error)
         except ValueError:
             return f"{host} did not say: {result.stderr.decode(errors='replace').strip()[-200:]}"
-        found = {str(site): parse_attempt(one) for site, one in data.items()} if isinstance(data, dict) else {}
+        told = data if isinstance(data, dict) else {}
+        found = {site: parse_attempt(told[site]) for site in hosts[host] if site in told}
         return {site: attempt for site, attempt in found.items() if attempt}
 
     attempts: dict[str, Attempt] = {}

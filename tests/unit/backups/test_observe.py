@@ -47,6 +47,7 @@ class World:
     def __init__(self, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
         self.context = context
         self.attempts: dict[str, Any] | str = {}
+        self.told: dict[str, bytes] = {}
         self.answers: dict[str, dict[str, Any]] = {one.name: make_answer() for one in context.plan.repositories}
         self.payloads: list[dict[str, Any]] = []
         self.down = self.damage = ""
@@ -54,10 +55,11 @@ class World:
         monkeypatch.setattr(observe, "run_vault", self.run_vault)
         monkeypatch.setattr(run, "run_vault", self.run_vault)
 
-    def run_ssh(self, *_arguments: Any, **_options: Any) -> Any:
+    def run_ssh(self, _workspace: Any, host: str, *_arguments: Any, **_options: Any) -> Any:
         if isinstance(self.attempts, str):
             raise Unreachable(self.attempts)
-        return type("Result", (), {"stdout": json.dumps(self.attempts).encode(), "stderr": b""})
+        told = self.told.get(host, b"") or json.dumps(self.attempts).encode()
+        return type("Result", (), {"stdout": told, "stderr": b""})
 
     def run_vault(self, _workspace: Any, _host: str, payload: Mapping[str, Any], **_options: Any) -> dict[str, Any]:
         self.payloads.append(dict(payload))
@@ -224,6 +226,18 @@ def test_a_host_that_does_not_answer_hides_nothing(world: World) -> None:
     assert world.words() == {"pg-a": "failed", "pg-b": "complete", "platform": "complete"}
     assert "disk full" in world.reason()
     assert "could not be asked: web1 did not answer" in world.reason()
+
+
+def test_a_host_speaks_of_its_own_sites_only(world: World) -> None:
+    expected = {one.site: one for one in make_expected(world.context)}
+    elsewhere = expected["pg-b"].model_copy(update={"host": "web2"})
+    failed = {"result": "failed", "reason": "no"}
+    world.attempts = {"pg-a": failed, "pg-b": failed, "platform": failed}
+    world.told["web2"] = json.dumps({"pg-a": {"result": "complete"}, "platform": failed}).encode()
+    world.save_all()
+    assert world.words() == {"pg-a": "failed", "pg-b": "failed", "platform": "complete"}
+    found, _ = observe.load_attempts(world.context.workspace, [expected["pg-a"], elsewhere, expected["platform"]])
+    assert {site: attempt.result for site, attempt in found.items()} == {"pg-a": "failed"}
 
 
 def test_a_failure_stays_until_a_later_snapshot(world: World) -> None:
