@@ -151,7 +151,7 @@ def _judge(
     try:
         observed = make_observed(expected, repository, memories, answers, silent)
         last = find_attempt(expected, memories, attempts)
-        verdict = make_verdict(expected, observed, last, plan.policy, now)
+        verdict = make_verdict(expected, observed, last, plan.policy, plan.timezone, now)
         return _Judgement(observed, verdict, is_good(expected, observed, last, plan.policy))
     except Exception as error:
         return _Judgement(Observed(error=repr(error)), make_unknown(expected, error), is_good=False)

@@ -412,11 +412,20 @@ def test_mending_sets_aside_what_is_foreign_or_dated(world: World) -> None:
 
 
 def test_what_is_due(world: World) -> None:
-    world.save_all(1, age=23 * HOUR)
+    world.save_all(1)
     world.attempts = {"pg-b": {"result": "failed"}}
     verdicts = load_sight(world.context, NOW).verdicts
     assert run.find_due(verdicts, NOW) == ["pg-b"]
-    assert run.find_due(verdicts, NOW + HOUR) == ["pg-a", "pg-b", "platform"]
+    assert run.find_due(verdicts, NOW + 23 * HOUR) == ["pg-a", "pg-b", "platform"]
+
+
+def test_nothing_is_forgotten_after_a_night_that_was_missed(world: World) -> None:
+    fill(world, 60)
+    world.save_all(1000, age=0.0)
+    morning = NOW + 21.5 * HOUR  # 06:30
+    outcomes = {one.name: one for one in run.run_retain(world.context, dry_run=False, now=morning)}
+    assert outcomes["a"].done == ()
+    assert "not complete: pg-a" in outcomes["a"].reason
 
 
 def test_each_verification_reads_the_next_part(world: World) -> None:
