@@ -213,7 +213,7 @@ def parse_attempt(data: Any) -> Attempt | None:
     """An attempt from what the hosting host recorded; None when it is no such record."""
     try:
         found = Attempt.model_validate(data)
-    except ValidationError:
+    except (ValidationError, OverflowError):
         return None
     reason = " ".join(found.reason.split())
     return found.model_copy(update={"reason": reason[:500], "seen": 0.0})

@@ -41,17 +41,24 @@ READ_SECONDS = 1800.0
 """Once: many repositories of which nothing is known yet."""
 _ASK_SECONDS = 30.0
 _PARALLEL = 16
+_SAID_BYTES = 8 * 1024**2
+"""More than the last attempts of all sites of a host."""
 _ATTEMPTS = """
 import json, pathlib
 found = {}
 for path in sorted(pathlib.Path("/var/lib/socle/backups/results").glob("*.json"))[:2000]:
     try:
         with path.open("rb") as stream:
-            found[path.stem] = json.loads(stream.read(65536))
-    except (OSError, ValueError):
+            record = json.loads(stream.read(1048576))
+        names = {"result", "reason", "snapshot", "began", "ended"} & record.keys()
+        found[path.stem] = {name: record[name] for name in names}
+    except FileNotFoundError:
         continue
+    except Exception:
+        found[path.stem] = None
 print(json.dumps(found))
 """
+_UNREAD = Attempt(result="failed", reason="what its host recorded of it cannot be read")
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -169,16 +176,14 @@ def load_attempts(workspace: Workspace, expected: Iterable[Expected]) -> tuple[d
             hosts.setdefault(one.host, set()).add(one.site)
 
     def ask(host: str) -> dict[str, Attempt] | str:
+        command = ["python3", "-I", "-c", _ATTEMPTS]
         try:
-            result = run_ssh(workspace, host, ["python3", "-I", "-c", _ATTEMPTS], timeout=_ASK_SECONDS)
-            data = json.loads(result.stdout)
+            result = run_ssh(workspace, host, command, timeout=_ASK_SECONDS, limit=_SAID_BYTES)
+            return parse_attempts(result.stdout, hosts[host])
         except SocleError as error:
             return str(error)
         except ValueError:
             return f"{host} did not say: {result.stderr.decode(errors='replace').strip()[-200:]}"
-        told = data if isinstance(data, dict) else {}
-        found = {site: parse_attempt(told[site]) for site in hosts[host] if site in told}
-        return {site: attempt for site, attempt in found.items() if attempt}
 
     attempts: dict[str, Attempt] = {}
     silent: dict[str, str] = {}
@@ -188,6 +193,18 @@ def load_attempts(workspace: Workspace, expected: Iterable[Expected]) -> tuple[d
         else:
             attempts.update(answer)
     return attempts, silent
+
+
+def parse_attempts(output: bytes, sites: Iterable[str]) -> dict[str, Attempt]:
+    """What a host says of the last attempts of its sites. A record that cannot be read is a failed attempt: what it
+    says may be that all is not well. Raises ValueError when nothing can be read. Pure."""
+    try:
+        told = json.loads(output)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(told, dict):
+        raise ValueError("expected an object")
+    return {site: parse_attempt(told[site]) or _UNREAD for site in sites if site in told}
 
 
 def run_parallel(names: Sequence[K], action: Callable[[K], V]) -> dict[K, V]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -240,6 +242,39 @@ def test_a_host_speaks_of_its_own_sites_only(world: World) -> None:
     assert {site: attempt.result for site, attempt in found.items()} == {"pg-a": "failed"}
 
 
+@pytest.mark.parametrize("told", [b"[" * 100_000 + b"]" * 100_000, b"[]", b"Traceback", b"\xff"])
+def test_a_host_that_says_anything_is_silent(world: World, told: bytes) -> None:
+    world.save_all()
+    world.attempts = {"pg-a": {"result": "failed", "reason": "disk full"}}
+    world.words()
+    world.told["web1"] = told
+    assert world.words() == {"pg-a": "failed", "pg-b": "complete", "platform": "complete"}
+    assert "could not be asked: web1 did not say" in world.reason()
+
+
+@pytest.mark.parametrize("record", [None, 3, {"result": "great"}, {"result": "complete", "seen": 10**400}])
+def test_a_record_that_cannot_be_read_is_a_failed_attempt(world: World, record: Any) -> None:
+    world.save_all()
+    world.attempts = {"pg-a": record}
+    assert world.words() == {"pg-a": "failed", "pg-b": "complete", "platform": "complete"}
+    assert "cannot be read" in world.reason()
+
+
+def test_a_host_reads_out_what_it_recorded(tmp_path: Path) -> None:
+    names = [f"{number}{'é' * 198}" for number in range(20)]
+    records = {
+        "pg-a": {"result": "partial", "reason": "x", "changed": {"count": 20, "first": names}, "unread": {}},
+        "pg-b": "cut",
+    }
+    for site, record in records.items():
+        (tmp_path / f"{site}.json").write_text(json.dumps(record)[: -1 if record == "cut" else None])
+    script = observe._ATTEMPTS.replace("/var/lib/socle/backups/results", str(tmp_path))
+    said = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, check=True).stdout
+    found = observe.parse_attempts(said, ["pg-a", "pg-b", "pg-c"])
+    assert {site: one.result for site, one in found.items()} == {"pg-a": "partial", "pg-b": "failed"}
+    assert len(said) < 300, "only what is judged by"
+
+
 def test_a_failure_stays_until_a_later_snapshot(world: World) -> None:
     world.save_all()
     world.attempts = {"pg-a": {"result": "failed", "reason": "disk full"}}
@@ -451,6 +486,10 @@ def test_each_verification_reads_the_next_part(world: World) -> None:
         (b'{"site": "a", "result": "complete", "seconds": "x"}', None),
         (b"[1]", None),
         (b"caf\xe9", None),
+        (b'{"site": "a", "result": []}', None),
+        (b'{"site": [], "result": "complete"}', None),
+        (b'{"site": "a", "result": "complete", "seconds": 1' + b"0" * 400 + b"}", None),
+        (b"[" * 60_000, None),
     ],
 )
 def test_what_a_host_tells_while_it_saves(line: bytes, told: Any) -> None:
@@ -469,6 +508,12 @@ def test_saving_starts_the_program_of_each_host(world: World, monkeypatch: pytes
     assert said == ["  web1: pg-a: complete, 1.0 s", "  web1: pg-b: failed, 0.0 s: full"]
     why = run.run_host(world.context.workspace, "web1", ["pg-a", "pg-c"], said.append)
     assert "ended with 3" in why, "one site was not even tried"
+    said.clear()
+    script = "yes '" + json.dumps(lines[0]) + "'"
+    monkeypatch.setattr(run, "_SAID_BYTES", 10_000)
+    monkeypatch.setattr(run, "make_ssh", lambda _workspace, host, arguments: ["sh", "-c", script, host, *arguments])
+    assert "said more than 10000 bytes" in run.run_host(world.context.workspace, "web1", ["pg-a"], said.append)
+    assert said == ["  web1: pg-a: complete, 1.0 s"], "a site is told once"
     script = "echo Connection refused >&2; exit 255"
     monkeypatch.setattr(run, "make_ssh", lambda _workspace, host, arguments: ["sh", "-c", script, host, *arguments])
     assert "ended with 255: Connection refused" in run.run_host(world.context.workspace, "web1", ["pg-a"], said.append)
