@@ -417,13 +417,29 @@ def test_no_site_loses_its_last_snapshot(vault: Vault) -> None:
 
 def test_verifying_finds_a_changed_byte(vault: Vault) -> None:
     vault.save()
-    assert vault.act(pruning.check)["error"] == ""
+    found = vault.act(pruning.check)
+    assert (found["error"], found["looked"]) == ("", True)
     pack = max((vault.path / "data").glob("*/*"), key=lambda path: path.stat().st_size)
     pack.chmod(0o600)
     data = bytearray(pack.read_bytes())
     data[10] ^= 1
     pack.write_bytes(data)
-    assert "restic check" in vault.act(pruning.check)["error"]
+    found = vault.act(pruning.check)
+    assert ("restic check" in found["error"], found["looked"]) == (True, True)
+
+
+def test_what_ends_before_restic_does_found_nothing(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault.save()
+    monkeypatch.setattr(pruning, "WAIT_SECONDS", 0.1)
+    with pruning.alone("asso"):
+        assert not vault.act(pruning.check).get("looked")
+    killed = subprocess.CompletedProcess([], -9, b"", b"")
+    monkeypatch.setattr(reading.Reader, "restic", lambda *_: killed)
+    found = vault.act(pruning.check)
+    assert (found["error"], found["looked"]) == ("restic check: no reason given", False)
+    monkeypatch.setattr(reading.Reader, "restic", lambda *_: programs.restic("/nowhere", KEY, ["check"], timeout=0.0))
+    found = vault.act(pruning.check)
+    assert ("did not end within" in found["error"], found["looked"]) == (True, False)
 
 
 def test_sweeping_deletes_only_what_no_index_names(vault: Vault) -> None:

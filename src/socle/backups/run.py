@@ -182,7 +182,7 @@ def run_verify(context: Context, subset: str = "", now: float | None = None) -> 
     outcomes = []
     for name, answer in answers.items():
         reason = str(answer["error"])
-        if "seconds" in answer:  # else it was not looked at: what was found before still stands
+        if answer.get("looked"):  # else an error is no damage, and what was found before still stands
             check = Check(time=moment, reason=reason, part=parts[name] + (not reason and not subset))
             memory = load_memory(context.workspace, name)  # a verification lasts: others remembered more meanwhile
             run_remember(context.workspace, name, memory.model_copy(update={"check": check}))

@@ -53,6 +53,7 @@ class World:
         self.answers: dict[str, dict[str, Any]] = {one.name: make_answer() for one in context.plan.repositories}
         self.payloads: list[dict[str, Any]] = []
         self.down = self.damage = ""
+        self.looked = True
         monkeypatch.setattr(observe, "run_ssh", self.run_ssh)
         monkeypatch.setattr(observe, "run_vault", self.run_vault)
         monkeypatch.setattr(run, "run_vault", self.run_vault)
@@ -69,7 +70,7 @@ class World:
             raise Unreachable(self.down)
         asked = payload["repositories"]
         if payload["mode"] != "read":
-            done = {"error": self.damage, "seconds": 1}
+            done = {"error": self.damage, "seconds": 1, "looked": self.looked}
             return {"repositories": {name: {**done, "forgotten": spec.get("ids")} for name, spec in asked.items()}}
         return {"repositories": {name: self.answer(name, spec) for name, spec in asked.items()}}
 
@@ -365,9 +366,23 @@ def test_what_a_verification_found_stays_until_one_finds_nothing(world: World) -
     world.down = "away"
     run.run_verify(world.context, "1/20", NOW)
     world.down = ""
+    world.looked, world.damage = False, ""
+    run.run_verify(world.context, "1/20", NOW)
+    world.looked = True
     assert set(world.words().values()) == {"failed"}, "not looking is not finding nothing"
     world.damage = ""
     run.run_verify(world.context, "1/20", NOW)
+    assert set(world.words().values()) == {"complete"}
+
+
+def test_what_was_not_looked_at_is_not_damaged(world: World) -> None:
+    world.save_all()
+    run.run_verify(world.context, now=NOW)
+    known = load_memory(world.context.workspace, "a").check
+    world.looked, world.damage = False, "another run is at work in this repository"
+    outcomes = run.run_verify(world.context, now=NOW + HOUR)
+    assert [(one.reason, one.done) for one in outcomes] == [(world.damage, ())] * 3
+    assert load_memory(world.context.workspace, "a").check == known
     assert set(world.words().values()) == {"complete"}
 
 

@@ -46,6 +46,8 @@ PACK_SECONDS = 3600.0
 """A pack that no index names is of a save that was cut, or of nobody; or of one that goes on."""
 _NAME = re.compile(r"(?:(?:index|keys|locks|snapshots|data|data/[0-9a-f]{2})/)?[^/\0]+")
 _OWN = re.compile(r"config|data|index|keys|locks|snapshots|\.{1,2}|data/[0-9a-f]{2}|data/[0-9a-f]{2}/[0-9a-f]{64}")
+_CHECKED = (0, 1)
+"""How `restic check` ends when it has looked; with others when it was killed, or could not open the repository."""
 Answer = dict[str, Any]
 
 
@@ -158,11 +160,14 @@ def clear_locks(path: Path) -> list[str]:
 
 def check(payload: dict[str, Any]) -> dict[str, Any]:
     """Verify each repository, and read a `subset` of its data (restic's --read-data-subset). Nothing is locked: saves
-    go on meanwhile, and the agent itself never prunes at the same time."""
+    go on meanwhile, and the agent itself never prunes at the same time. `looked`: restic came to its end, so that an
+    error is what it found; any other is why it was not looked at."""
 
     def check_in(name: str, spec: Spec, answer: Answer) -> None:
+        answer["looked"] = False
         reader = make_reader(name, spec)
         result = reader.restic(["check", "--read-data-subset", str(spec["subset"])], CHECK_SECONDS)
+        answer["looked"] = result.returncode in _CHECKED
         if result.returncode:
             raise Failed(f"restic check: {last_lines(result.stderr or result.stdout)}")
         answer["said"] = last_lines(result.stdout, 1)
