@@ -131,10 +131,19 @@ def load_sight(context: Context, now: float | None = None) -> Sight:
     verdicts = tuple(one.verdict for one in judgements.values())
     observed = {site: one.observed for site, one in judgements.items()}
     memories = make_judged(expected, observed, {site: one.is_good for site, one in judgements.items()}, memories)
-    for name, memory in memories.items():
-        run_remember(context.workspace, name, memory)
+    memories = {name: run_keep(context.workspace, name, memory) for name, memory in memories.items()}
     run_publish(context.workspace, verdicts, moment)
     return Sight(expected, verdicts, observed, memories, answers)
+
+
+def run_keep(workspace: Workspace, repository: str, memory: Memory) -> Memory:
+    """Remember what was read. What a verification found and what a person accepted is theirs to say: it is kept as it
+    is by now."""
+
+    def change(now: Memory) -> Memory:
+        return memory.model_copy(update={"check": now.check, "accepted": now.accepted})
+
+    return run_remember(workspace, repository, change)
 
 
 class _Judgement(NamedTuple):
@@ -400,11 +409,16 @@ def make_judged(
 
 
 def run_accept(context: Context, sight: Sight, site: str) -> str:
-    """Take the newest snapshot of a site for good, though it is far smaller than the one before. Its id."""
+    """Take the newest snapshot of a site for good, though it is far smaller than the one before. Its id; empty when it
+    has none."""
     expected = next(one for one in sight.expected if one.site == site)
     memory = sight.memories[expected.repository]
     newest = find_newest(_of_site(memory.snapshots, site))
-    identity = newest.id if newest else ""
-    accepted = {**memory.accepted, site: identity}
-    run_remember(context.workspace, expected.repository, memory.model_copy(update={"accepted": accepted}))
-    return identity
+    if newest is None:
+        return ""
+
+    def change(now: Memory) -> Memory:
+        return now.model_copy(update={"accepted": {**now.accepted, site: newest.id}})
+
+    run_remember(context.workspace, expected.repository, change)
+    return newest.id

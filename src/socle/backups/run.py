@@ -184,11 +184,14 @@ def run_verify(context: Context, subset: str = "", now: float | None = None) -> 
         reason = str(answer["error"])
         if answer.get("looked"):  # else an error is no damage, and what was found before still stands
             check = Check(time=moment, reason=reason, part=parts[name] + (not reason and not subset))
-            memory = load_memory(context.workspace, name)  # a verification lasts: others remembered more meanwhile
-            run_remember(context.workspace, name, memory.model_copy(update={"check": check}))
+            _run_note(context.workspace, name, check)
         read = (str(specs[name]["subset"]),) if not reason else ()
         outcomes.append(_make_outcome(repositories[name], reason=reason, done=read))
     return outcomes
+
+
+def _run_note(workspace: Workspace, repository: str, check: Check) -> None:
+    run_remember(workspace, repository, lambda now: now.model_copy(update={"check": check}))
 
 
 def _make_outcome(repository: Repository, **values: Any) -> Outcome:

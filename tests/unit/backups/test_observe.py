@@ -386,6 +386,30 @@ def test_what_was_not_looked_at_is_not_damaged(world: World) -> None:
     assert set(world.words().values()) == {"complete"}
 
 
+def test_what_is_said_while_the_vaults_are_read_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.save_all()
+    world.words()
+    world.save(2, age=0.0, files=1, bytes=10)
+    sight = load_sight(world.context, NOW)
+    read = world.run_vault
+
+    def run_vault(*arguments: Any, **options: Any) -> dict[str, Any]:
+        """A person accepts, and a verification ends, while a vault answers."""
+        answer = read(*arguments, **options)
+        monkeypatch.setattr(observe, "run_vault", read)
+        run_accept(world.context, sight, "pg-a")
+        world.damage = "pack 1 is damaged"
+        run.run_verify(world.context, now=NOW)
+        return answer
+
+    monkeypatch.setattr(observe, "run_vault", run_vault)
+    world.words()
+    memory = load_memory(world.context.workspace, "a")
+    assert memory.accepted == {"pg-a": f"{2:064x}"}
+    assert memory.check
+    assert memory.check.reason == "pack 1 is damaged"
+
+
 def test_keys_go_to_the_vault_and_nowhere_else(world: World) -> None:
     world.save_all()
     world.words()
