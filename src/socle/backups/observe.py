@@ -29,7 +29,7 @@ from socle.backups.facts import (
 from socle.backups.memory import Memory, load_memory, run_publish, run_remember
 from socle.backups.own import ASSOCIATION, SITE, load_own_attempt, make_expected_platform
 from socle.backups.verdict import Verdict, is_good, make_unknown, make_verdict
-from socle.errors import SocleError
+from socle.errors import Problem, Refused, SocleError
 from socle.load.workspace import Workspace
 from socle.model.plan import Plan, Repository
 from socle.remote import run_ssh
@@ -410,8 +410,12 @@ def make_judged(
 
 def run_accept(context: Context, sight: Sight, site: str) -> str:
     """Take the newest snapshot of a site for good, though it is far smaller than the one before. Its id; empty when it
-    has none."""
+    has none. Raises Refused when it has no repository."""
     expected = next(one for one in sight.expected if one.site == site)
+    if expected.repository not in sight.memories:
+        sentence = f"expected a site that a vault has a repository for, found {site}"
+        remedy = "declare a host with the role vault, then run: socle apply"
+        raise Refused([Problem("SITE", 0, "", sentence, remedy)])
     memory = sight.memories[expected.repository]
     newest = find_newest(_of_site(memory.snapshots, site))
     if newest is None:

@@ -23,7 +23,7 @@ from socle.backups.facts import render_time
 from socle.backups.memory import find_path, load_memory
 from socle.backups.observe import load_sight, make_expected, run_accept
 from socle.backups.retention import make_kept
-from socle.errors import SocleError, Unreachable
+from socle.errors import Refused, SocleError, Unreachable
 from socle.load.workspace import Workspace
 from socle.model.plan import Plan
 from socle.planning.make_plan import make_plan
@@ -302,6 +302,15 @@ def test_a_site_that_shrank_stays_so_until_a_person_accepts(world: World) -> Non
     assert world.words()["pg-a"] == "complete", "it is compared with what was accepted"
     world.save(5, age=-180.0, files=0, bytes=10)
     assert world.words()["pg-a"] == "partial"
+
+
+def test_without_a_vault_nothing_can_be_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = make_context(tmp_path, make_plan(make_saved()).model_copy(update={"repositories": ()}))
+    monkeypatch.setattr(observe, "run_ssh", lambda *_, **__: type("Result", (), {"stdout": b"{}", "stderr": b""}))
+    sight = load_sight(context, NOW)
+    assert {one.verdict for one in sight.verdicts} == {"failed"}
+    with pytest.raises(Refused, match=r"repository for, found pg-a.*role vault"):
+        run_accept(context, sight, "pg-a")
 
 
 def test_what_is_wrong_with_a_repository_is_not_held_against_its_snapshots(world: World) -> None:
