@@ -24,6 +24,8 @@ module.main()
 """
 COMMAND = ("python3", "-I", "-c", BOOTSTRAP)
 """Python, isolated from its environment, running what comes on standard input."""
+ANSWER_BYTES = 256 * 1024**2
+"""More than any answer has, once it is unpacked."""
 _SOURCES = Path(__file__).parent
 
 
@@ -38,11 +40,14 @@ def pack_payload(payload: Mapping[str, Any]) -> str:
 
 
 def unpack_answer(text: str) -> dict[str, Any]:
-    """The agent's answer. Raises ValueError when there is none."""
+    """The agent's answer. Raises ValueError when there is none: a host may be hostile."""
+    unpacker = zlib.decompressobj()
     try:
-        answer: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
-    except zlib.error as error:
+        answer = json.loads(unpacker.decompress(base64.b64decode(text), ANSWER_BYTES))
+    except (zlib.error, RecursionError) as error:
         raise ValueError(str(error)) from None
+    if not isinstance(answer, dict):
+        raise ValueError("expected an object")
     return answer
 
 

@@ -30,11 +30,13 @@ from pyinfra.context import ctx_host, ctx_state
 
 from socle.errors import SocleError, Unreachable
 from socle.load.workspace import Workspace
-from socle.runs.process import make_mortal
+from socle.runs.process import SaidTooMuch, TimedOut, run_bounded
 from socle.runs.talk import Talk
 
 CONNECT_TIMEOUT = 10
 SILENCE_TIMEOUT = 600.0  # dpkg can be silent for minutes while it triggers; a dead peer is silent for ever.
+ANSWER_BYTES = 256 * 1024**2
+"""More than any answer of a host has: one that says more is not to be listened to until memory is full."""
 _MAX_PARALLEL = 32
 _HANDSHAKE = {"banner_timeout": 30, "auth_timeout": 30, "channel_timeout": 30}
 _logger = logging.getLogger("pyinfra")
@@ -172,23 +174,24 @@ def make_ssh(workspace: Workspace, host: str, arguments: Sequence[str]) -> list[
 
 
 def run_ssh(
-    workspace: Workspace, host: str, arguments: Sequence[str], stdin: bytes = b"", timeout: float = 60
+    workspace: Workspace,
+    host: str,
+    arguments: Sequence[str],
+    stdin: bytes = b"",
+    timeout: float = 60,
+    limit: int = ANSWER_BYTES,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a command on `host` within `timeout` seconds; its status is not judged here.
+    """Run a command on `host` within `timeout` seconds; its status is not judged here. Of errors the end is kept.
 
-    Raises Unreachable when ssh cannot connect, or the command does not end in time.
+    Raises Unreachable when ssh cannot connect, the command does not end in time, or the host answers more than
+    `limit` bytes.
     """
-    command = make_mortal(make_ssh(workspace, host, arguments))
     try:
-        result = subprocess.run(
-            command,
-            input=stdin,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        result = run_bounded(make_ssh(workspace, host, arguments), stdin=stdin, timeout=timeout, limit=limit)
+    except TimedOut:
         raise Unreachable(f"{host} did not answer within {timeout:.0f} s: {arguments[0]}") from None
+    except SaidTooMuch:
+        raise Unreachable(f"{host} answered more than {limit} bytes: {arguments[0]}") from None
     if result.returncode == 255:  # ssh(1): its own errors
         raise Unreachable(f"cannot reach {host} over SSH: {result.stderr.decode(errors='replace').strip()}")
     return result

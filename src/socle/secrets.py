@@ -6,6 +6,7 @@ Recipients are the operators and an escrow key. The escrow key's private half is
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets as random
 import string
@@ -95,8 +96,17 @@ class SecretStore:
         repository, and kept nowhere else."""
         key = _make_value(_REPOSITORY[0])
         sealed = pyrage.encrypt(key.encode(), [x25519.Recipient.from_str(self.escrow())])
-        run_write(self._folder / ESCROW_FOLDER / f"{name}.age", sealed)
+        run_write(self._find_sealed(name), sealed)
         return key
+
+    def sealed(self, name: str) -> str:
+        """A digest of what `run_seal` left for escrow, by which the repository's record names it; empty when there is
+        nothing."""
+        path = self._find_sealed(name)
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+    def _find_sealed(self, name: str) -> Path:
+        return self._folder / ESCROW_FOLDER / f"{name}.age"
 
     def run_ensure(self, association: str, site: str, declared: Iterable[Secret]) -> bool:
         """Generate what a site's service declares and is not there yet. What exists is never changed."""

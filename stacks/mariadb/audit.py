@@ -68,7 +68,7 @@ def databases_are_those_of_sites(scene: Scene, host: Host) -> str:
     """Each database is a site's, and only its own account may use it."""
     result = scene.feed(host.name, _SQL, _ACCOUNTS)
     expect(result.rc == 0, f"not checked: {result.stderr.strip()[-300:]}")
-    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    rows = [json.loads(line) for line in result.stdout.split("\n") if line]
     owners = (*scene.plan.sites, *scene.plan.orphans)
     known = {make_database_name(one.name) for one in owners if one.host == host.name}
     unexplained = list(find_unexplained(rows, known))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,14 @@ def test_no_python_runs_between_fork_and_exec(monkeypatch: pytest.MonkeyPatch) -
         seen.append((arguments, options))
         return subprocess.CompletedProcess(arguments, 0, b"", b"")
 
+    begin = subprocess.Popen
+
+    def listen(arguments: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        seen.append((arguments, options))
+        return begin(["true"], **options)
+
     monkeypatch.setattr(subprocess, "run", start)
+    monkeypatch.setattr(subprocess, "Popen", listen)
     run(["true"], timeout=10)
     run_ssh(Workspace(root=Path("/clone"), environment="lab", state=Path("/state")), "edge1", ["true"])
     assert [arguments[:3] for arguments, _ in seen] == [["setpriv", "--pdeathsig", "KILL"]] * 2

@@ -43,12 +43,12 @@ class Vault:
         assert not check or result.returncode == 0, result.stderr
         return result
 
-    def save(self, dump: bytes = b"CREATE TABLE t;\n", site: str = SITE, claimed: str = "") -> str:
+    def save(self, dump: bytes = b"CREATE TABLE t;\n", site: str = SITE, claimed: str = "", manifest: str = "") -> str:
         """A snapshot; its id."""
         (self.staging / "database.sql").write_bytes(dump)
         (self.staging / "files.jsonl").write_text("{}\n")
-        manifest = {"format": 1, "site": site, "database": {"bytes": len(dump)}}
-        (self.staging / "manifest.json").write_text(json.dumps(manifest))
+        made = {"format": 1, "site": site, "database": {"bytes": len(dump)}}
+        (self.staging / "manifest.json").write_text(manifest or json.dumps(made))
         when = ["--time", claimed] if claimed else []
         tags = ["--tag", f"site={site}", "--tag", "association=asso", "--tag", "format=1"]
         result = self.restic("backup", "--json", "--host", "web1", *tags, *when, str(self.folder), str(self.staging))
@@ -201,6 +201,33 @@ def test_one_repository_that_fails_leaves_the_others(vault: Vault) -> None:
     assert answers["asso"]["error"] == ""
 
 
+def test_a_manifest_without_bottom_is_none(vault: Vault) -> None:
+    saved = vault.save(manifest="[" * 100_000 + "]" * 100_000)
+    latest = vault.read()["latest"][SITE]
+    assert (latest["snapshot"], latest["manifest"], latest["error"]) == (saved, None, "")
+    assert latest["listed"]["files"] == 2
+
+
+def test_a_manifest_is_read_as_far_as_it_may_be_long(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault.save(manifest=json.dumps("x" * 5000))
+    monkeypatch.setattr(reading, "MANIFEST_BYTES", 1000)
+    size = reading.parse_list
+    small = {"manifest.json": 900}  # as a node may claim
+    monkeypatch.setattr(reading, "parse_list", lambda *some: {**size(*some), "parts": small})
+    latest = vault.read()["latest"][SITE]
+    assert (latest["manifest"], latest["error"]) == (None, "restic dump says more than 1000 bytes")
+
+
+@pytest.mark.parametrize("mode", [reading.read, pruning.set_aside])
+def test_what_nobody_foresaw_is_an_error_of_its_repository(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch, mode: Any
+) -> None:
+    vault.save()
+    for module, name in ((reading, "read_newest"), (pruning, "make_reader")):
+        monkeypatch.setattr(module, name, lambda *_: [].x)  # type: ignore[attr-defined]
+    assert "unexpected AttributeError" in vault.act(mode)["error"]
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_junk_index_is_found_and_set_aside(vault: Vault, count: int) -> None:
     vault.save()
@@ -268,15 +295,19 @@ def test_keys_that_we_add_are_ours_however_late(vault: Vault, monkeypatch: pytes
     junk = vault.junk("keys", json.dumps({**json.loads((vault.path / "keys" / own).read_text()), "p": 2}).encode())
     monkeypatch.setattr(making.os.path, "ismount", lambda _: True)
     monkeypatch.setattr(making, "USER", "root")
-    wanted = {"path": str(vault.path), "key": KEY, "known": "", "escrow": {"recipient": "age1x", "key": "another"}}
+    escrow = {"recipient": "age1x", "sealed": "1f", "key": "another"}
+    wanted = {"path": str(vault.path), "key": KEY, "known": "", "escrow": escrow}
     first = making.make_repository("asso", wanted)
     assert len(first["keys"]) == 2
     assert own in first["keys"]
     assert making.read_record("asso") == first
     assert vault.read()["foreign"] == [junk]
-    second = making.make_repository("asso", {**wanted, "escrow": {"recipient": "age1y", "key": "third"}})
+    second = making.make_repository("asso", {**wanted, "escrow": {**escrow, "sealed": "2e", "key": "third"}})
     assert len(second["keys"]) == 2, "the former escrow's is gone"
-    assert second["keys"] != first["keys"]
+    assert second["keys"] != first["keys"], "what is sealed now is the key that came last, whoever it is sealed for"
+    assert (second["recipient"], second["sealed"]) == ("age1x", "2e")
+    assert programs.restic(str(vault.path), "third", ["cat", "config"]).returncode == 0
+    assert making.make_repository("asso", {**wanted, "escrow": None}) == second
     assert vault.read()["foreign"] == [junk]
 
 
@@ -386,13 +417,29 @@ def test_no_site_loses_its_last_snapshot(vault: Vault) -> None:
 
 def test_verifying_finds_a_changed_byte(vault: Vault) -> None:
     vault.save()
-    assert vault.act(pruning.check)["error"] == ""
+    found = vault.act(pruning.check)
+    assert (found["error"], found["looked"]) == ("", True)
     pack = max((vault.path / "data").glob("*/*"), key=lambda path: path.stat().st_size)
     pack.chmod(0o600)
     data = bytearray(pack.read_bytes())
     data[10] ^= 1
     pack.write_bytes(data)
-    assert "restic check" in vault.act(pruning.check)["error"]
+    found = vault.act(pruning.check)
+    assert ("restic check" in found["error"], found["looked"]) == (True, True)
+
+
+def test_what_ends_before_restic_does_found_nothing(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault.save()
+    monkeypatch.setattr(pruning, "WAIT_SECONDS", 0.1)
+    with pruning.alone("asso"):
+        assert not vault.act(pruning.check).get("looked")
+    killed = subprocess.CompletedProcess([], -9, b"", b"")
+    monkeypatch.setattr(reading.Reader, "restic", lambda *_: killed)
+    found = vault.act(pruning.check)
+    assert (found["error"], found["looked"]) == ("restic check: no reason given", False)
+    monkeypatch.setattr(reading.Reader, "restic", lambda *_: programs.restic("/nowhere", KEY, ["check"], timeout=0.0))
+    found = vault.act(pruning.check)
+    assert ("did not end within" in found["error"], found["looked"]) == (True, False)
 
 
 def test_sweeping_deletes_only_what_no_index_names(vault: Vault) -> None:
@@ -407,6 +454,31 @@ def test_sweeping_deletes_only_what_no_index_names(vault: Vault) -> None:
     assert not (vault.path / old).exists()
     assert (vault.path / new).exists()
     vault.restic("check", "--read-data")
+
+
+def test_nothing_is_swept_when_an_index_cannot_be_read(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault.save()
+    pack = vault.junk("data/00") if (vault.path / "data/00").is_dir() else ""
+    assert pack
+    vault.age(pack, 2 * 3600)
+    monkeypatch.setattr(pruning, "parse_json", lambda _: None)
+    assert "cannot be read: nothing is swept" in vault.act(pruning.set_aside, sweep=True)["error"]
+    assert (vault.path / pack).exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "said"), [("sleep 60", "did not end within 0 s"), ("yes", "says more than 99 bytes")]
+)
+def test_restic_is_ended_when_it_has_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    program = tmp_path / "restic"
+    program.write_text(f"#!/bin/sh\nexec {script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(programs, "RUN_AS", {"env": {"PATH": f"{tmp_path}:{os.environ['PATH']}"}})
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(Failed, match=said):
+        programs.restic("/nowhere", KEY, ["cat"], timeout=0.3, limit=99)
 
 
 def test_one_of_us_at_a_time(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:

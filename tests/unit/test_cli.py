@@ -52,6 +52,29 @@ def test_check_shows_requests_and_addresses(root: Path) -> None:
     assert "Next: socle request accept" in result.stderr
 
 
+@pytest.mark.parametrize("night", ["02:30", "02:00"])
+def test_hosts_begin_to_save_at_a_time_that_each_day_has_once(root: Path, night: str) -> None:
+    (root / "backups").mkdir()
+    (root / "backups/policy.yml").write_text(f'spread: 60\nnight: "{night}"\n')
+    result = socle(root, "request", "check")
+    assert result.returncode == 2
+    assert f"backups/policy.yml:2: night: expected a time that each day has once: {night}" in result.stderr
+    assert "in Europe/Paris" in result.stderr
+    (root / "backups/policy.yml").write_text('night: "03:00"\n')
+    assert socle(root, "request", "check").returncode == 0
+
+
+def test_the_night_is_one_of_the_platforms_time_zone(root: Path) -> None:
+    path = root / "inventories/lab/platform.yml"
+    text = path.read_text()
+    path.write_text(f"{text}\ntimezone: Europe/London\n")
+    assert "01:30 does not exist" in socle(root, "request", "check").stderr, "that is what there is without a policy"
+    path.write_text(f"{text}\ntimezone: Europe/Lutece\n")
+    result = socle(root, "request", "check")
+    assert result.returncode == 2
+    assert "timezone: expected a time zone, found 'Europe/Lutece'" in result.stderr
+
+
 def test_accept_gives_places_once(root: Path) -> None:
     dry = socle(root, "request", "accept", "--all", "--dry-run", "--json")
     assert not (root / "inventories/lab/allocations.yml").exists()

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyinfra.api.exceptions import ConnectError
@@ -87,3 +88,29 @@ def test_chatter_never_takes_whole_commands(capsys: pytest.CaptureFixture[str]) 
     assert heard.errors_of("edge1") == "apt failed"
     assert not any("CANARY" in line for line in heard.errors)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "said"),
+    [
+        ("exec yes", {"limit": 9999}, "edge1 answered more than 9999 bytes: true"),
+        ("exec yes >&2", {"timeout": 0.3}, "edge1 did not answer within 0 s: true"),
+        ("exec sleep 9", {"timeout": 0.3, "stdin": b"x" * 10**7}, "edge1 did not answer within 0 s: true"),
+        ("echo refused >&2; exit 255", {}, "cannot reach edge1 over SSH: refused"),
+    ],
+)
+def test_a_host_is_listened_to_as_far_as_it_may_speak(
+    monkeypatch: pytest.MonkeyPatch, script: str, options: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setattr("socle.remote.make_ssh", lambda *_: ["sh", "-c", script])
+    with pytest.raises(Unreachable, match=said):
+        run_ssh(WORKSPACE, "edge1", ["true"], **options)
+
+
+def test_a_host_is_given_and_gives_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = bytes(range(256)) * 40_000
+    monkeypatch.setattr("socle.remote.make_ssh", lambda *_: ["sh", "-c", "cat; echo bye >&2; exit 3"])
+    result = run_ssh(WORKSPACE, "edge1", ["true"], stdin=given)
+    assert (result.stdout, result.stderr, result.returncode) == (given, b"bye\n", 3)
+    monkeypatch.setattr("socle.remote.make_ssh", lambda *_: ["sh", "-c", "exec 0<&-; echo done"])
+    assert run_ssh(WORKSPACE, "edge1", ["true"], stdin=given).stdout == b"done\n"

@@ -145,12 +145,13 @@ REPOSITORY = Repository(
     quota=1,
     sites=("pg-a",),
 )
-GOOD = {"exists": True, "id": "1f", "recipient": "age1x", "account": "{SHA}x"}
+GOOD = {"exists": True, "id": "1f", "recipient": "age1x", "sealed": "5e", "account": "{SHA}x"}
 
 
-def make_missing(**changes: Any) -> list[tuple[str, ...]]:
+def make_missing(sealed: str = "5e", **changes: Any) -> list[tuple[str, ...]]:
+    """What is missing; `sealed`: what is sealed here."""
     seen = {"a": {**GOOD, **changes}}
-    return [task.what for task in make_tasks({"a": REPOSITORY}, seen, {"a": "{SHA}x"}, "age1x")]
+    return [task.what for task in make_tasks({"a": REPOSITORY}, seen, {"a": "{SHA}x"}, "age1x", {"a": sealed})]
 
 
 def test_what_is_missing_of_a_repository() -> None:
@@ -159,13 +160,23 @@ def test_what_is_missing_of_a_repository() -> None:
     assert make_missing(recipient="age1old") == [("escrow",)]
     assert make_missing(exists=False) == [("repository",)]
     assert make_missing(id="") == [("repository",)]
-    (task,) = make_tasks({"a": REPOSITORY}, {}, {"a": "{SHA}x"}, "age1x")
+    (task,) = make_tasks({"a": REPOSITORY}, {}, {"a": "{SHA}x"}, "age1x", {"a": ""})
     (change,) = make_changes(task)
     assert (change.action, change.kind, change.name, change.association) == ("create", "repository", "vault1/a", "a")
 
 
 def test_no_escrow_is_no_change() -> None:
-    assert list(make_tasks({"a": REPOSITORY}, {"a": {**GOOD, "recipient": ""}}, {"a": "{SHA}x"}, "")) == []
+    seen = {"a": {**GOOD, "recipient": "", "sealed": ""}}
+    assert list(make_tasks({"a": REPOSITORY}, seen, {"a": "{SHA}x"}, "", {"a": ""})) == []
+
+
+def test_what_is_sealed_must_be_what_the_repository_was_given() -> None:
+    """Another agent may have ended meanwhile, or this machine came back from a backup."""
+    assert make_missing(sealed="other") == [("escrow",)]
+    assert make_missing(sealed="") == [("escrow",)]
+    seen = {"a": {one: value for one, value in GOOD.items() if one != "sealed"}}
+    tasks = list(make_tasks({"a": REPOSITORY}, seen, {"a": "{SHA}x"}, "age1x", {"a": ""}))
+    assert [task.what for task in tasks] == [("escrow",)], "nothing sealed, and nothing on record"
 
 
 def test_an_account_holds_the_hash_that_the_server_reads() -> None:

@@ -52,6 +52,15 @@ def test_nothing_on_disk_is_plain_or_readable_by_others(store: SecretStore, tmp_
         assert path.stat().st_mode & 0o077 == 0
 
 
+def test_what_is_sealed_is_known_by_a_digest(store: SecretStore) -> None:
+    store.run_escrow()
+    assert store.sealed("a") == ""
+    store.run_seal("a")
+    first = store.sealed("a")
+    store.run_seal("a")
+    assert len({first, store.sealed("a"), ""}) == 3
+
+
 def test_escrow_reads_everything_and_stays_nowhere(store: SecretStore, tmp_path: Path) -> None:
     site = make_site()
     store.run_ensure(site.association, site.name, DECLARED)

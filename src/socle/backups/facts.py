@@ -10,7 +10,11 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from socle.model.base import Model
 
-Count = Annotated[int, Field(ge=0)]
+MOST = 2**63 - 1
+Count = Annotated[int, Field(ge=0, le=MOST)]
+"""What a computer counts: an integer of any length in somebody's JSON is none, and has no place in a sum."""
+_LATEST = datetime(9999, 12, 30, tzinfo=UTC).timestamp()
+"""No later time can be rendered in every zone."""
 
 
 class _Heard(Model):
@@ -21,12 +25,13 @@ class _Heard(Model):
 
 def parse_time(text: str) -> float:
     """UTC epoch seconds of restic's or a manifest's time, in ISO 8601; without a zone it is UTC. 0.0 when it is
-    none: far from any arrival, so that it is noticed."""
+    none, or beyond the years that can be rendered: far from any arrival, so that it is noticed."""
     try:
         moment = datetime.fromisoformat(text)
-        return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return 0.0
+    return seconds if 0.0 <= seconds <= _LATEST else 0.0
 
 
 def render_time(seconds: float) -> str:
@@ -54,6 +59,14 @@ class Expected(Model):
     sqlite: tuple[str, ...] = ()
 
 
+def _drop_uncountable(value: Any) -> Any:
+    return value if isinstance(value, int) and 0 <= value <= MOST else None
+
+
+Summed = Annotated[Count | None, BeforeValidator(_drop_uncountable)]
+"""What a snapshot's summary counts: not known when it is no count, so that the snapshot itself is not passed over."""
+
+
 class Snapshot(_Heard):
     """A snapshot as the vault has it. `time` is what the host claims; `arrival` (epoch seconds) is when the vault
     received it, which no host can write. `safety`: it is what the site was before a restore."""
@@ -65,8 +78,8 @@ class Snapshot(_Heard):
     safety: bool = False
     host: str = ""
     paths: tuple[str, ...] = ()
-    files: Count | None = None
-    bytes: Count | None = None
+    files: Summed = None
+    bytes: Summed = None
 
     @property
     def claimed(self) -> float:
@@ -180,13 +193,15 @@ def find_newest(snapshots: tuple[Snapshot, ...] | list[Snapshot]) -> Snapshot | 
 
 def parse_facts(data: Any) -> Facts | None:
     """Facts from what the agent of the vault read in a snapshot. None when it only names it. A manifest that is not
-    one counts as none."""
+    one counts as none; a list that is not one is the facts' error."""
     if not isinstance(data, dict) or "listed" not in data:
         return None
     manifest = listed = None
     error = str(data.get("error") or "")
-    if data["listed"] is not None:
-        listed = Listed.model_validate(data["listed"])
+    try:
+        listed = Listed.model_validate(data["listed"]) if data["listed"] is not None else None
+    except ValidationError:
+        error = error or "what it lists are no files that can be counted"
     try:
         manifest = Manifest.model_validate(data.get("manifest"))
     except ValidationError:
@@ -198,7 +213,7 @@ def parse_attempt(data: Any) -> Attempt | None:
     """An attempt from what the hosting host recorded; None when it is no such record."""
     try:
         found = Attempt.model_validate(data)
-    except ValidationError:
+    except (ValidationError, OverflowError):
         return None
     reason = " ".join(found.reason.split())
     return found.model_copy(update={"reason": reason[:500], "seen": 0.0})

@@ -5,8 +5,10 @@ compared with the snapshot before it.
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from socle.backups.verdict import Verdict
 from socle.files import run_write
 from socle.load.workspace import Workspace
 from socle.model.base import Model
+
+LOCK = "memory.lock"
+"""In the folder of memories: who changes one has it."""
 
 
 class Check(Model):
@@ -59,12 +64,20 @@ def load_memory(workspace: Workspace, repository: str) -> Memory:
         return Memory()
 
 
-def run_remember(workspace: Workspace, repository: str, memory: Memory) -> None:
-    """Write it down, if it is another."""
+def run_remember(workspace: Workspace, repository: str, change: Callable[[Memory], Memory]) -> Memory:
+    """Change what is remembered of a repository; what it is then. `change` is given what is written there now, since
+    others remember things meanwhile: reading the vaults and verifying last minutes, or hours."""
     path = find_path(workspace, repository)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data = memory.model_dump(mode="json", exclude_defaults=True)
-    run_write(path, json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
+    handle = os.open(path.with_name(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # for as long as writing takes
+        memory = change(load_memory(workspace, repository))
+        data = memory.model_dump(mode="json", exclude_defaults=True)
+        run_write(path, json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
+    finally:
+        os.close(handle)
+    return memory
 
 
 VERDICTS = "verdicts.json"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -28,10 +28,10 @@ from socle.backups.facts import (
 )
 from socle.backups.memory import Memory, load_memory, run_publish, run_remember
 from socle.backups.own import ASSOCIATION, SITE, load_own_attempt, make_expected_platform
-from socle.backups.verdict import Verdict, is_good, make_verdict
-from socle.errors import SocleError
+from socle.backups.verdict import Verdict, is_good, make_unknown, make_verdict
+from socle.errors import Problem, Refused, SocleError
 from socle.load.workspace import Workspace
-from socle.model.plan import Repository
+from socle.model.plan import Plan, Repository
 from socle.remote import run_ssh
 from socle.stages.base import Context
 from socle.vault.exchange import run_vault
@@ -41,17 +41,24 @@ READ_SECONDS = 1800.0
 """Once: many repositories of which nothing is known yet."""
 _ASK_SECONDS = 30.0
 _PARALLEL = 16
+_SAID_BYTES = 8 * 1024**2
+"""More than the last attempts of all sites of a host."""
 _ATTEMPTS = """
 import json, pathlib
 found = {}
 for path in sorted(pathlib.Path("/var/lib/socle/backups/results").glob("*.json"))[:2000]:
     try:
         with path.open("rb") as stream:
-            found[path.stem] = json.loads(stream.read(65536))
-    except (OSError, ValueError):
+            record = json.loads(stream.read(1048576))
+        names = {"result", "reason", "snapshot", "began", "ended"} & record.keys()
+        found[path.stem] = {name: record[name] for name in names}
+    except FileNotFoundError:
         continue
+    except Exception:
+        found[path.stem] = None
 print(json.dumps(found))
 """
+_UNREAD = Attempt(result="failed", reason="what its host recorded of it cannot be read")
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -108,47 +115,84 @@ def load_verdicts(context: Context, now: float | None = None) -> list[Verdict]:
 def load_sight(context: Context, now: float | None = None) -> Sight:
     """Everything that is seen, verdicts included; what was learned is remembered."""
     expected = make_expected(context)
-    attempts, silent = load_attempts(context.workspace, {one.host for one in expected if one.host})
+    attempts, silent = load_attempts(context.workspace, expected)
     if own := load_own_attempt(context.workspace):
         attempts[SITE] = own
     memories = {one.name: load_memory(context.workspace, one.name) for one in context.plan.repositories}
     answers = load_answers(context, expected, memories)
     moment = time.time() if now is None else now
-    for name, answer in answers.items():
-        memories[name] = make_memory(memories[name], answer)
+    for name in answers:
+        memories[name], answers[name] = make_learned(memories[name], answers[name])
     memories = make_heard(expected, memories, attempts, moment)
-    repositories = {one.name: one for one in context.plan.repositories}
-    observed = {
-        one.site: make_observed(one, repositories.get(one.repository), memories, answers, silent.get(one.host, ""))
+    judgements = {
+        one.site: _judge(context.plan, one, memories, answers, attempts, silent.get(one.host, ""), moment)
         for one in expected
     }
-    last = {one.site: find_attempt(one, memories, attempts) for one in expected}
-    policy = context.plan.policy
-    verdicts = tuple(make_verdict(one, observed[one.site], last[one.site], policy, moment) for one in expected)
-    good = {one.site: is_good(one, observed[one.site], last[one.site], policy) for one in expected}
-    memories = make_judged(expected, observed, good, memories)
-    for name, memory in memories.items():
-        run_remember(context.workspace, name, memory)
+    verdicts = tuple(one.verdict for one in judgements.values())
+    observed = {site: one.observed for site, one in judgements.items()}
+    memories = make_judged(expected, observed, {site: one.is_good for site, one in judgements.items()}, memories)
+    memories = {name: run_keep(context.workspace, name, memory) for name, memory in memories.items()}
     run_publish(context.workspace, verdicts, moment)
     return Sight(expected, verdicts, observed, memories, answers)
+
+
+def run_keep(workspace: Workspace, repository: str, memory: Memory) -> Memory:
+    """Remember what was read. What a verification found and what a person accepted is theirs to say: it is kept as it
+    is by now."""
+
+    def change(now: Memory) -> Memory:
+        return memory.model_copy(update={"check": now.check, "accepted": now.accepted})
+
+    return run_remember(workspace, repository, change)
+
+
+class _Judgement(NamedTuple):
+    observed: Observed
+    verdict: Verdict
+    is_good: bool
+
+
+def _judge(
+    plan: Plan,
+    expected: Expected,
+    memories: Mapping[str, Memory],
+    answers: Mapping[str, Mapping[str, Any]],
+    attempts: Mapping[str, Attempt],
+    silent: str,
+    now: float,
+) -> _Judgement:
+    """What is known of a site, and what that proves. Never raises: a fault of ours, or of what somebody wrote, is of
+    this site alone, and its verdict says so."""
+    repository = next((one for one in plan.repositories if one.name == expected.repository), None)
+    try:
+        observed = make_observed(expected, repository, memories, answers, silent)
+        last = find_attempt(expected, memories, attempts)
+        verdict = make_verdict(expected, observed, last, plan.policy, plan.timezone, now)
+        return _Judgement(observed, verdict, is_good(expected, observed, last, plan.policy))
+    except Exception as error:
+        return _Judgement(Observed(error=repr(error)), make_unknown(expected, error), is_good=False)
 
 
 # The hosting hosts.
 
 
-def load_attempts(workspace: Workspace, hosts: Iterable[str]) -> tuple[dict[str, Attempt], dict[str, str]]:
-    """The last attempt of each site, from all hosts at once; and why a host could not be asked."""
+def load_attempts(workspace: Workspace, expected: Iterable[Expected]) -> tuple[dict[str, Attempt], dict[str, str]]:
+    """The last attempt of each site, from all hosts at once; and why a host could not be asked. A host speaks of the
+    sites that live on it, and of no other."""
+    hosts: dict[str, set[str]] = {}
+    for one in expected:
+        if one.host:
+            hosts.setdefault(one.host, set()).add(one.site)
 
     def ask(host: str) -> dict[str, Attempt] | str:
+        command = ["python3", "-I", "-c", _ATTEMPTS]
         try:
-            result = run_ssh(workspace, host, ["python3", "-I", "-c", _ATTEMPTS], timeout=_ASK_SECONDS)
-            data = json.loads(result.stdout)
+            result = run_ssh(workspace, host, command, timeout=_ASK_SECONDS, limit=_SAID_BYTES)
+            return parse_attempts(result.stdout, hosts[host])
         except SocleError as error:
             return str(error)
         except ValueError:
             return f"{host} did not say: {result.stderr.decode(errors='replace').strip()[-200:]}"
-        found = {str(site): parse_attempt(one) for site, one in data.items()} if isinstance(data, dict) else {}
-        return {site: attempt for site, attempt in found.items() if attempt}
 
     attempts: dict[str, Attempt] = {}
     silent: dict[str, str] = {}
@@ -158,6 +202,18 @@ def load_attempts(workspace: Workspace, hosts: Iterable[str]) -> tuple[dict[str,
         else:
             attempts.update(answer)
     return attempts, silent
+
+
+def parse_attempts(output: bytes, sites: Iterable[str]) -> dict[str, Attempt]:
+    """What a host says of the last attempts of its sites. A record that cannot be read is a failed attempt: what it
+    says may be that all is not well. Raises ValueError when nothing can be read. Pure."""
+    try:
+        told = json.loads(output)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(told, dict):
+        raise ValueError("expected an object")
+    return {site: parse_attempt(told[site]) or _UNREAD for site in sites if site in told}
 
 
 def run_parallel(names: Sequence[K], action: Callable[[K], V]) -> dict[K, V]:
@@ -208,6 +264,14 @@ def make_spec(context: Context, repository: Repository, expected: Sequence[Expec
 
 def _of_site(snapshots: Iterable[Snapshot], site: str) -> list[Snapshot]:
     return [one for one in snapshots if one.site == site]
+
+
+def make_learned(memory: Memory, answer: Mapping[str, Any]) -> tuple[Memory, Mapping[str, Any]]:
+    """What is remembered after an answer, and the answer: one that is as nobody foresaw is an error. Pure."""
+    try:
+        return make_memory(memory, answer), answer
+    except Exception as error:
+        return memory, {"error": f"unexpected answer of the vault: {error!r}"}
 
 
 def make_memory(memory: Memory, answer: Mapping[str, Any]) -> Memory:
@@ -286,7 +350,8 @@ def make_observed(
     facts = memory.facts.get(newest.id) if newest else None
     latest = (answer.get("latest") or {}).get(expected.site) or {}
     if newest and facts is None:
-        facts = Facts(snapshot=newest.id, error=str(latest.get("error") or answer.get("error") or ""))
+        read = parse_facts(latest)
+        facts = Facts(snapshot=newest.id, error=(read.error if read else "") or str(answer.get("error") or ""))
     good = memory.good.get(expected.site, "")
     is_good = newest is not None and good == newest.id
     before = None if is_good else memory.facts.get(good) or _find_before(memory, own)
@@ -344,11 +409,20 @@ def make_judged(
 
 
 def run_accept(context: Context, sight: Sight, site: str) -> str:
-    """Take the newest snapshot of a site for good, though it is far smaller than the one before. Its id."""
+    """Take the newest snapshot of a site for good, though it is far smaller than the one before. Its id; empty when it
+    has none. Raises Refused when it has no repository."""
     expected = next(one for one in sight.expected if one.site == site)
+    if expected.repository not in sight.memories:
+        sentence = f"expected a site that a vault has a repository for, found {site}"
+        remedy = "declare a host with the role vault, then run: socle apply"
+        raise Refused([Problem("SITE", 0, "", sentence, remedy)])
     memory = sight.memories[expected.repository]
     newest = find_newest(_of_site(memory.snapshots, site))
-    identity = newest.id if newest else ""
-    accepted = {**memory.accepted, site: identity}
-    run_remember(context.workspace, expected.repository, memory.model_copy(update={"accepted": accepted}))
-    return identity
+    if newest is None:
+        return ""
+
+    def change(now: Memory) -> Memory:
+        return now.model_copy(update={"accepted": {**now.accepted, site: newest.id}})
+
+    run_remember(context.workspace, expected.repository, change)
+    return newest.id

@@ -37,7 +37,9 @@ from socle.vault.tunnel import tunnel
 SITE = "platform"
 ASSOCIATION = ""
 CONTROL = ("associations", "inventories", "backups")
-LEFT_OUT = frozenset({"ansible", "backups/staging", "backups/lock", "lock", "logs", "pulumi/home"})
+LEFT_OUT = frozenset(
+    {"ansible", "backups/staging", "backups/lock", "backups/memory.lock", "lock", "logs", "pulumi/home"}
+)
 """Of the state folder: what is made again by itself, and what is true only now."""
 _SECONDS = 1800.0
 _PROBE_SECONDS = 20.0

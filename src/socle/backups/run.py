@@ -39,6 +39,8 @@ PARTS = 20
 Say = Callable[[str], None]
 _RESULTS = frozenset({"complete", "partial", "failed"})
 _LINE = 65536
+_SAID_BYTES = 16 * 1024**2
+"""More than a host has to say of all its sites."""
 
 
 class Outcome(Model):
@@ -98,11 +100,14 @@ def run_host(workspace: Workspace, host: str, sites: Sequence[str], say: Say) ->
         listener.start()
         timer = threading.Timer(SAVE_SECONDS, process.kill)
         timer.start()
-        left = set(sites)
+        left, said_bytes = set(sites), 0
         try:
             while line := process.stdout.readline(_LINE) if process.stdout else b"":
-                if told := parse_line(line, sites):
-                    left.discard(told[0])
+                said_bytes += len(line)
+                if said_bytes > _SAID_BYTES:
+                    return f"{host}: {PROGRAM} said more than {_SAID_BYTES} bytes, and was not listened to any more"
+                if (told := parse_line(line, sites)) and told[0] in left:
+                    left.remove(told[0])
                     say(f"  {host}: {told[1]}")
             process.wait()
         finally:
@@ -127,9 +132,9 @@ def parse_line(line: bytes, sites: Sequence[str]) -> tuple[str, str] | None:
     """The site that a line of the program is about, and the line for people; None when it is no such line. Pure."""
     try:
         data = json.loads(line)
-        site, result, seconds = data["site"], data["result"], float(data.get("seconds") or 0)
+        site, result, seconds = data["site"], str(data["result"]), float(data.get("seconds") or 0)
         reason = " ".join(str(data.get("reason") or "").split())
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return None
     if site not in sites or result not in _RESULTS:
         return None
@@ -177,13 +182,16 @@ def run_verify(context: Context, subset: str = "", now: float | None = None) -> 
     outcomes = []
     for name, answer in answers.items():
         reason = str(answer["error"])
-        if "seconds" in answer:  # else it was not looked at: what was found before still stands
+        if answer.get("looked"):  # else an error is no damage, and what was found before still stands
             check = Check(time=moment, reason=reason, part=parts[name] + (not reason and not subset))
-            memory = load_memory(context.workspace, name)  # a verification lasts: others remembered more meanwhile
-            run_remember(context.workspace, name, memory.model_copy(update={"check": check}))
+            _run_note(context.workspace, name, check)
         read = (str(specs[name]["subset"]),) if not reason else ()
         outcomes.append(_make_outcome(repositories[name], reason=reason, done=read))
     return outcomes
+
+
+def _run_note(workspace: Workspace, repository: str, check: Check) -> None:
+    run_remember(workspace, repository, lambda now: now.model_copy(update={"check": check}))
 
 
 def _make_outcome(repository: Repository, **values: Any) -> Outcome:

@@ -7,7 +7,9 @@ sentence; the heaviest fault gives the verdict, and all sentences are told.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
 from socle.backups.facts import (
     Attempt,
@@ -19,6 +21,7 @@ from socle.backups.facts import (
     Snapshot,
     render_time,
 )
+from socle.clock.times import find_due
 from socle.model.base import Model
 from socle.model.policy import Policy
 
@@ -30,6 +33,8 @@ BEHIND = 12 * 3600.0
 """Seconds that may lie between the beginning of a save, which is the snapshot's time, and its arrival."""
 LOCK_SECONDS = 1800.0
 """restic writes its lock again every five minutes: one that is older than half an hour has lost its client."""
+NIGHT_MARGIN = timedelta(hours=2)
+"""How long the last host that begins may take until a night without a snapshot is one that was missed."""
 NEARLY_FULL = 0.95
 _FILES_SHARE, _FILES_SLACK = 0.9, 20
 """The manifest is made before the snapshot, and the site lives on in between."""
@@ -56,11 +61,12 @@ class Fault(NamedTuple):
 
 
 def make_verdict(
-    expected: Expected, observed: Observed, attempt: Attempt | None, policy: Policy, now: float
+    expected: Expected, observed: Observed, attempt: Attempt | None, policy: Policy, timezone: str, now: float
 ) -> Verdict:
     """The verdict on one site, `now` being epoch seconds. `attempt`: the last one recorded, None when there is none
     or when a snapshot that arrived since makes it past."""
-    faults = sorted(_find_faults(expected, observed, attempt, policy, now), key=lambda one: -_WEIGHTS[one.word])
+    night = find_night(expected, policy, ZoneInfo(timezone), now)
+    faults = sorted(_find_faults(expected, observed, attempt, policy, night, now), key=lambda one: -_WEIGHTS[one.word])
     newest = observed.newest
     word: Word = faults[0].word if faults else "complete"
     if word != "complete" and observed.silent:
@@ -75,6 +81,12 @@ def make_verdict(
         bytes=listed.total if listed else (newest.bytes or 0) if newest else 0,
         reason=" ".join(dict.fromkeys(fault.sentence for fault in faults)),
     )
+
+
+def make_unknown(expected: Expected, error: Exception) -> Verdict:
+    """The verdict on a site that could not be judged: of what was read, something is as nobody foresaw."""
+    reason = f"It could not be judged: unexpected {type(error).__name__}: {_cut(str(error)) or 'no reason given'}."
+    return Verdict(association=expected.association, site=expected.site, verdict="unknown", reason=reason)
 
 
 def is_good(expected: Expected, observed: Observed, attempt: Attempt | None, policy: Policy) -> bool:
@@ -93,6 +105,19 @@ def is_dated(snapshot: Snapshot) -> bool:
     return -AHEAD <= snapshot.arrival - snapshot.claimed <= BEHIND
 
 
+def find_night(expected: Expected, policy: Policy, zone: ZoneInfo, now: float) -> float:
+    """Since when (epoch seconds) a snapshot must have arrived for the last night that is over not to be missed.
+
+    Hosts begin at the policy's local time. The platform saves itself at another, which schedule.yml says: for it any
+    time since the night before was over will do."""
+    length = timedelta(minutes=policy.spread) + NIGHT_MARGIN
+    began = find_due(policy.moment, datetime.fromtimestamp(now, UTC) - length, zone)
+    if not expected.host:
+        before = find_due(policy.moment, began - timedelta(seconds=1), zone)
+        return (before + length).timestamp()
+    return began.timestamp() - AHEAD  # a host's own clock tells it when to begin
+
+
 def find_stale(observed: Observed, now: float) -> list[str]:
     """The locks whose client died, each with its holder and age."""
     return [
@@ -103,7 +128,7 @@ def find_stale(observed: Observed, now: float) -> list[str]:
 
 
 def _find_faults(
-    expected: Expected, observed: Observed, attempt: Attempt | None, policy: Policy, now: float
+    expected: Expected, observed: Observed, attempt: Attempt | None, policy: Policy, night: float, now: float
 ) -> Iterator[Fault]:
     if not expected.repository:
         yield Fault("failed", "No vault has a repository for it: declare a host with the role vault.")
@@ -115,7 +140,7 @@ def _find_faults(
         if not observed.error and not observed.missing and (attempt is None or attempt.result == "complete"):
             yield Fault("late", "Nothing of it was saved yet.")
         return
-    yield from _find_age_faults(newest, policy, now)
+    yield from _find_age_faults(newest, policy, night, now)
     yield from _find_snapshot_faults(expected, observed, newest, policy)
 
 
@@ -177,11 +202,13 @@ def _find_date_faults(expected: Expected, newest: Snapshot) -> Iterator[Fault]:
         yield Fault("partial", f"The newest snapshot claims to be of {claimed} and arrived {arrived}: {whose}.")
 
 
-def _find_age_faults(newest: Snapshot, policy: Policy, now: float) -> Iterator[Fault]:
+def _find_age_faults(newest: Snapshot, policy: Policy, night: float, now: float) -> Iterator[Fault]:
     age = now - newest.arrival
     if age > policy.late_after * 3600:
         limit = f"{policy.late_after} h is the limit"
         yield Fault("late", f"The newest snapshot arrived {_render_age(age)} ago: {limit}.")
+    elif newest.arrival < night:
+        yield Fault("late", f"The last night brought no snapshot: the newest arrived {_render_age(age)} ago.")
     elif age < -AHEAD:
         yield Fault("partial", f"The newest snapshot arrives {_render_age(-age)} from now: a clock is wrong.")
 

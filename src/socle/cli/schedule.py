@@ -22,7 +22,7 @@ from socle.clock.settings import Alerts
 from socle.clock.times import is_due
 from socle.clock.troubles import Kind, Observed, make_invalid_trouble
 from socle.clock.watch import Watch, load_watch, run_refresh_metrics
-from socle.errors import Exit, InvalidInput, Problem
+from socle.errors import Exit, InvalidInput
 from socle.load.inputs import load_platform
 from socle.model.platform import Platform
 
@@ -173,7 +173,7 @@ def _tell(
 
 def _make_head(session: Session, platform: Platform, settings: Alerts) -> Letterhead:
     return Letterhead(
-        session.workspace.environment, platform.syndicate, _find_zone(session, platform), settings.remind_after
+        session.workspace.environment, platform.syndicate, ZoneInfo(platform.timezone), settings.remind_after
     )
 
 
@@ -188,18 +188,9 @@ def _tell_invalid(session: Session, error: InvalidInput) -> None:
             session.talk.say(f"Not sent, kept for the next run: {line}")
 
 
-def _find_zone(session: Session, platform: Platform) -> ZoneInfo:
-    try:
-        return ZoneInfo(platform.timezone)
-    except (ValueError, OSError, KeyError):
-        name = f"inventories/{session.workspace.environment}/platform.yml"
-        expected = f"expected a time zone, found {platform.timezone!r}"
-        raise InvalidInput([Problem(name, 0, "timezone", expected, "such as Europe/Paris")]) from None
-
-
 def _load(session: Session) -> Watch:
     """The schedule, checked, and what is remembered of it. Raises InvalidInput."""
-    timezone = _find_zone(session, load_platform(session.workspace))
+    timezone = ZoneInfo(load_platform(session.workspace).timezone)
     now = load_now()
     context = click.get_current_context().find_root()
     verbs = context.command.list_commands(context) if isinstance(context.command, click.Group) else ()

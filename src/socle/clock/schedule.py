@@ -6,12 +6,12 @@ import re
 import shlex
 from collections.abc import Collection, Iterator
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, field_validator
 
-from socle.clock.times import DAYS, Moment, find_odd_day
+from socle.clock.times import DAYS, Moment, describe_odd_day
 from socle.errors import InvalidInput, Problem
 from socle.load.workspace import Workspace
 from socle.load.yaml_source import Source, load_source, make_model
@@ -126,13 +126,8 @@ def find_problems(
         if entry.run[0] not in verbs:
             expected = f"expected a verb of socle, found {entry.run[0]}"
             yield source.problem((*key, "run"), expected, f"known: {', '.join(sorted(verbs))}")
-        if odd := find_odd_day(entry.at, timezone, now):
-            word: Literal["does not exist", "comes twice"] = "comes twice" if odd.twice else "does not exist"
-            expected = (
-                f"expected a time that each day has once: {entry.at.clock} {word} on {odd.day} "
-                f"in {timezone.key}, where the clocks change"
-            )
-            yield source.problem((*key, "at"), expected, "choose an earlier or a later hour")
+        if odd := describe_odd_day(entry.at, timezone, now):
+            yield source.problem((*key, "at"), odd, "choose an earlier or a later hour")
 
 
 def load_schedule(workspace: Workspace, timezone: ZoneInfo, verbs: Collection[str], now: datetime) -> Schedule:

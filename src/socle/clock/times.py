@@ -144,6 +144,18 @@ def find_odd_day(moment: Moment, timezone: ZoneInfo, now: datetime) -> OddDay | 
     return None
 
 
+def describe_odd_day(moment: Moment, timezone: ZoneInfo, now: datetime) -> str:
+    """What is wrong with a time that the timezone does not have once on each day; empty when it has."""
+    odd = find_odd_day(moment, timezone, now)
+    if odd is None:
+        return ""
+    word = "comes twice" if odd.twice else "does not exist"
+    return (
+        f"expected a time that each day has once: {moment.clock} {word} on {odd.day} "
+        f"in {timezone.key}, where the clocks change"
+    )
+
+
 def is_due(entry: Timed, run: Run | None, now: datetime, timezone: tzinfo) -> bool:
     """Whether the entry must run now: its last moment passed since it is known, and no run came after it."""
     due = find_due(entry.at, now, timezone)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
+from socle.clock.times import describe_odd_day
 from socle.errors import InvalidInput, Problem
 from socle.load.catalogue import Catalogue, load_catalogue
 from socle.load.workspace import Workspace
@@ -18,6 +21,7 @@ from socle.model.policy import Policy
 from socle.model.request import Request, make_request_model
 
 T = TypeVar("T")
+POLICY = "backups/policy.yml"
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,17 @@ def load_allocations(workspace: Workspace) -> Allocations:
     return load_model(Allocations, path, f"inventories/{workspace.environment}/allocations.yml")
 
 
-def load_policy(workspace: Workspace) -> Policy:
-    """backups/policy.yml; without it, the defaults that its model gives. Raises InvalidInput."""
-    path = workspace.root / "backups/policy.yml"
-    return load_model(Policy, path, "backups/policy.yml") if path.exists() else Policy()
+def load_policy(workspace: Workspace, timezone: str, now: datetime) -> Policy:
+    """backups/policy.yml; without it, the defaults that its model gives. Raises InvalidInput. `timezone`: in which its
+    night must begin once on each day; empty when that is not known."""
+    path = workspace.root / POLICY
+    source = load_source(path, POLICY) if path.exists() else Source(POLICY, data={})
+    policy = make_model(Policy, source)
+    if policy is not None and timezone and (odd := describe_odd_day(policy.moment, ZoneInfo(timezone), now)):
+        source.problems.append(source.problem(("night",), odd, "choose an earlier or a later hour"))
+    if policy is None or source.problems:
+        raise InvalidInput(source.problems)
+    return policy
 
 
 def load_inputs(workspace: Workspace, find_between: Callable[[Inputs], Sequence[Problem]] = lambda _: ()) -> Inputs:
@@ -109,7 +120,8 @@ def load_inputs(workspace: Workspace, find_between: Callable[[Inputs], Sequence[
 
     platform = gather(lambda: load_platform(workspace))
     allocations = gather(lambda: load_allocations(workspace))
-    policy = gather(lambda: load_policy(workspace))
+    timezone = platform.timezone if platform else ""
+    policy = gather(lambda: load_policy(workspace, timezone, datetime.now(UTC)))
     requests = load_requests(workspace.associations, catalogue)
     problems.extend(requests.problems)
     if platform is None or allocations is None or policy is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import ByteSize, Field, field_validator, model_validator
+from pydantic import AfterValidator, ByteSize, Field, field_validator, model_validator
 
 from socle.clock.settings import Alerts
 from socle.model.base import Model
@@ -14,6 +15,14 @@ from socle.model.names import Identifier
 from socle.model.request import Insee
 
 HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,14}$")]
+
+
+def check_timezone(value: str) -> str:
+    """The name of a time zone, or ValueError."""
+    try:
+        return ZoneInfo(value).key
+    except (ValueError, OSError, KeyError):
+        raise ValueError(f"expected a time zone, found {value!r}, such as Europe/Paris") from None
 
 
 class NetworkSettings(Model):
@@ -87,7 +96,7 @@ class Platform(Model):
         default=1.0, ge=1.0, le=10.0, description="How much more memory the limits of sites may add up to."
     )
     pool_size: ByteSize = Field(description="Disk behind the pool, such as 40GiB.")
-    timezone: str = "Europe/Paris"
+    timezone: Annotated[str, AfterValidator(check_timezone)] = "Europe/Paris"
     reserved: tuple[Identifier, ...] = Field(default=(), description="Identifiers no association may have.")
     alerts: Alerts | None = Field(default=None, description="Whom to write to when a human must act.")
 

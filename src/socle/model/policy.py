@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from socle.clock.times import Moment
 from socle.model.base import Model
 
 
@@ -26,7 +27,12 @@ class Policy(Model):
         examples=["01:30"],
     )
     spread: int = Field(default=120, ge=0, le=720, description="Minutes over which hosts spread their beginnings.")
-    late_after: int = Field(default=30, ge=1, le=240, description="Hours after which a newest snapshot is late.")
+    late_after: int = Field(
+        default=30,
+        ge=1,
+        le=240,
+        description="Hours after which a newest snapshot is late, if no night was missed before.",
+    )
     shrink: float = Field(
         default=0.5, ge=0.0, le=1.0, description="A snapshot below this share of the one before is not believed."
     )
@@ -34,3 +40,9 @@ class Policy(Model):
         default=1.5, ge=0.5, le=20.0, description="Disk of a repository, as a multiple of the quotas of its sites."
     )
     keep: Keep = Keep()
+
+    @property
+    def moment(self) -> Moment:
+        """`night`, as what comes once a day."""
+        hour, minute = map(int, self.night.split(":"))
+        return Moment("daily", hour, minute)

@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from socle.errors import SocleError
+
+_PIECE = 65536
+_PATIENCE = 5.0
+"""Seconds for the last words of a program that has ended."""
 
 
 class CommandFailed(SocleError):
@@ -22,6 +28,10 @@ class CommandFailed(SocleError):
 
 class TimedOut(CommandFailed):
     """A program did not end in the time it was given."""
+
+
+class SaidTooMuch(CommandFailed):
+    """A program said more than anybody wants to hear, and was killed."""
 
 
 def make_mortal(arguments: Sequence[str]) -> list[str]:
@@ -74,6 +84,70 @@ def run(
     if check and result.returncode:
         raise CommandFailed(f"{arguments[0]} ended with status {result.returncode}: {_last_lines(result)}")
     return result
+
+
+def run_bounded(
+    arguments: Sequence[str], *, stdin: bytes, timeout: float, limit: int
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program whose answer is somebody else's: of it at most `limit` bytes are taken, of its errors the end.
+    Its status is not judged. Raises TimedOut, SaidTooMuch; OSError when it cannot start."""
+    pipe = subprocess.PIPE
+    # Without buffers, so that closing a pipe never waits for who reads it.
+    with subprocess.Popen(make_mortal(arguments), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0) as process:
+        assert process.stdin  # noqa: S101 (it is a pipe, as asked; and so are both others)
+        assert process.stdout  # noqa: S101
+        assert process.stderr  # noqa: S101
+        heard = bytearray()
+        helpers = [
+            threading.Thread(target=_run_feed, args=(process.stdin, stdin), daemon=True),
+            threading.Thread(target=_run_listen, args=(process.stderr, heard), daemon=True),
+        ]
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(timeout, end)
+        for one in (*helpers, timer):
+            one.start()
+        try:
+            output = _read_all(process.stdout, limit)
+            process.wait()
+        finally:
+            timer.cancel()
+            process.kill()
+            for one in helpers:
+                one.join(_PATIENCE)
+    if late.is_set():
+        raise TimedOut(f"{arguments[0]} did not end within {timeout:.0f} s")
+    return subprocess.CompletedProcess(arguments, process.returncode, output, bytes(heard))
+
+
+def _read_all(stream: IO[bytes], limit: int) -> bytes:
+    """All that a stream says. Raises SaidTooMuch."""
+    output = bytearray()
+    while piece := stream.read(_PIECE):
+        output += piece
+        if len(output) > limit:
+            raise SaidTooMuch(f"more than {limit} bytes were said")
+    return bytes(output)
+
+
+def _run_feed(stream: IO[bytes], data: bytes) -> None:
+    rest = memoryview(data)
+    with suppress(OSError, ValueError):  # it ended without reading all
+        while rest:
+            rest = rest[stream.write(rest) :]
+        stream.close()
+
+
+def _run_listen(stream: IO[bytes], heard: bytearray) -> None:
+    with suppress(OSError, ValueError):  # it ended, and what it started holds the pipe
+        while piece := stream.read(_PIECE):
+            heard += piece
+            if len(heard) > 2 * _PIECE:
+                del heard[:-_PIECE]
 
 
 @contextmanager

@@ -74,7 +74,8 @@ def _load_tasks(context: Context, host: str) -> list[Task]:
         looked = {name: {"path": one.path} for name, one in wanted.items()}
         seen = run_vault(context.workspace, host, {"mode": "look", "repositories": looked}, timeout=60)["repositories"]
     accounts = {name: make_account(_load_credential(context, name)) for name in wanted}
-    return list(make_tasks(wanted, seen, accounts, context.secrets.escrow()))
+    sealed = {name: context.secrets.sealed(name) for name in wanted}
+    return list(make_tasks(wanted, seen, accounts, context.secrets.escrow(), sealed))
 
 
 def _load_credential(context: Context, name: str) -> str:
@@ -89,14 +90,20 @@ def make_account(credential: str) -> str:
 
 
 def make_tasks(
-    wanted: Mapping[str, Repository], seen: Mapping[str, Any], accounts: Mapping[str, str], escrow: str
+    wanted: Mapping[str, Repository],
+    seen: Mapping[str, Any],
+    accounts: Mapping[str, str],
+    escrow: str,
+    sealed: Mapping[str, str],
 ) -> Iterator[Task]:
-    """What is missing of each repository. `escrow`: the public key of the escrow, empty when there is none."""
+    """What is missing of each repository. `escrow`: the public key of the escrow, empty when there is none. `sealed`:
+    digests of what is sealed for it here. One that is not what the repository was given a key for opens nothing."""
     for name, repository in wanted.items():
         found = seen.get(name, {})
         missing = {
             "repository": not (found.get("exists") and found.get("id")),
-            "escrow": bool(escrow) and found.get("recipient") != escrow,
+            "escrow": bool(escrow)
+            and not (sealed[name] and (found.get("recipient"), found.get("sealed")) == (escrow, sealed[name])),
             "account": found.get("account") != accounts[name],
         }
         if any(missing.values()):
@@ -130,7 +137,8 @@ def _run_make(context: Context, host: str, tasks: list[Task]) -> dict[str, str]:
             "escrow": None,
         }
         if "escrow" in task.what:
-            payload[name]["escrow"] = {"recipient": escrow, "key": context.secrets.run_seal(name)}
+            key = context.secrets.run_seal(name)
+            payload[name]["escrow"] = {"recipient": escrow, "sealed": context.secrets.sealed(name), "key": key}
     everyone = _find_repositories(context, host)
     accounts = {name: make_account(_load_credential(context, name)) for name in everyone}
     message = {"mode": "make", "repositories": payload, "accounts": accounts}

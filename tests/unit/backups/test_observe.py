@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -21,7 +23,7 @@ from socle.backups.facts import render_time
 from socle.backups.memory import find_path, load_memory
 from socle.backups.observe import load_sight, make_expected, run_accept
 from socle.backups.retention import make_kept
-from socle.errors import SocleError, Unreachable
+from socle.errors import Refused, SocleError, Unreachable
 from socle.load.workspace import Workspace
 from socle.model.plan import Plan
 from socle.planning.make_plan import make_plan
@@ -47,17 +49,20 @@ class World:
     def __init__(self, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
         self.context = context
         self.attempts: dict[str, Any] | str = {}
+        self.told: dict[str, bytes] = {}
         self.answers: dict[str, dict[str, Any]] = {one.name: make_answer() for one in context.plan.repositories}
         self.payloads: list[dict[str, Any]] = []
         self.down = self.damage = ""
+        self.looked = True
         monkeypatch.setattr(observe, "run_ssh", self.run_ssh)
         monkeypatch.setattr(observe, "run_vault", self.run_vault)
         monkeypatch.setattr(run, "run_vault", self.run_vault)
 
-    def run_ssh(self, *_arguments: Any, **_options: Any) -> Any:
+    def run_ssh(self, _workspace: Any, host: str, *_arguments: Any, **_options: Any) -> Any:
         if isinstance(self.attempts, str):
             raise Unreachable(self.attempts)
-        return type("Result", (), {"stdout": json.dumps(self.attempts).encode(), "stderr": b""})
+        told = self.told.get(host, b"") or json.dumps(self.attempts).encode()
+        return type("Result", (), {"stdout": told, "stderr": b""})
 
     def run_vault(self, _workspace: Any, _host: str, payload: Mapping[str, Any], **_options: Any) -> dict[str, Any]:
         self.payloads.append(dict(payload))
@@ -65,7 +70,7 @@ class World:
             raise Unreachable(self.down)
         asked = payload["repositories"]
         if payload["mode"] != "read":
-            done = {"error": self.damage, "seconds": 1}
+            done = {"error": self.damage, "seconds": 1, "looked": self.looked}
             return {"repositories": {name: {**done, "forgotten": spec.get("ids")} for name, spec in asked.items()}}
         return {"repositories": {name: self.answer(name, spec) for name, spec in asked.items()}}
 
@@ -226,6 +231,51 @@ def test_a_host_that_does_not_answer_hides_nothing(world: World) -> None:
     assert "could not be asked: web1 did not answer" in world.reason()
 
 
+def test_a_host_speaks_of_its_own_sites_only(world: World) -> None:
+    expected = {one.site: one for one in make_expected(world.context)}
+    elsewhere = expected["pg-b"].model_copy(update={"host": "web2"})
+    failed = {"result": "failed", "reason": "no"}
+    world.attempts = {"pg-a": failed, "pg-b": failed, "platform": failed}
+    world.told["web2"] = json.dumps({"pg-a": {"result": "complete"}, "platform": failed}).encode()
+    world.save_all()
+    assert world.words() == {"pg-a": "failed", "pg-b": "failed", "platform": "complete"}
+    found, _ = observe.load_attempts(world.context.workspace, [expected["pg-a"], elsewhere, expected["platform"]])
+    assert {site: attempt.result for site, attempt in found.items()} == {"pg-a": "failed"}
+
+
+@pytest.mark.parametrize("told", [b"[" * 100_000 + b"]" * 100_000, b"[]", b"Traceback", b"\xff"])
+def test_a_host_that_says_anything_is_silent(world: World, told: bytes) -> None:
+    world.save_all()
+    world.attempts = {"pg-a": {"result": "failed", "reason": "disk full"}}
+    world.words()
+    world.told["web1"] = told
+    assert world.words() == {"pg-a": "failed", "pg-b": "complete", "platform": "complete"}
+    assert "could not be asked: web1 did not say" in world.reason()
+
+
+@pytest.mark.parametrize("record", [None, 3, {"result": "great"}, {"result": "complete", "seen": 10**400}])
+def test_a_record_that_cannot_be_read_is_a_failed_attempt(world: World, record: Any) -> None:
+    world.save_all()
+    world.attempts = {"pg-a": record}
+    assert world.words() == {"pg-a": "failed", "pg-b": "complete", "platform": "complete"}
+    assert "cannot be read" in world.reason()
+
+
+def test_a_host_reads_out_what_it_recorded(tmp_path: Path) -> None:
+    names = [f"{number}{'é' * 198}" for number in range(20)]
+    records = {
+        "pg-a": {"result": "partial", "reason": "x", "changed": {"count": 20, "first": names}, "unread": {}},
+        "pg-b": "cut",
+    }
+    for site, record in records.items():
+        (tmp_path / f"{site}.json").write_text(json.dumps(record)[: -1 if record == "cut" else None])
+    script = observe._ATTEMPTS.replace("/var/lib/socle/backups/results", str(tmp_path))
+    said = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, check=True).stdout
+    found = observe.parse_attempts(said, ["pg-a", "pg-b", "pg-c"])
+    assert {site: one.result for site, one in found.items()} == {"pg-a": "partial", "pg-b": "failed"}
+    assert len(said) < 300, "only what is judged by"
+
+
 def test_a_failure_stays_until_a_later_snapshot(world: World) -> None:
     world.save_all()
     world.attempts = {"pg-a": {"result": "failed", "reason": "disk full"}}
@@ -254,12 +304,48 @@ def test_a_site_that_shrank_stays_so_until_a_person_accepts(world: World) -> Non
     assert world.words()["pg-a"] == "partial"
 
 
+def test_without_a_vault_nothing_can_be_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = make_context(tmp_path, make_plan(make_saved()).model_copy(update={"repositories": ()}))
+    monkeypatch.setattr(observe, "run_ssh", lambda *_, **__: type("Result", (), {"stdout": b"{}", "stderr": b""}))
+    sight = load_sight(context, NOW)
+    assert {one.verdict for one in sight.verdicts} == {"failed"}
+    with pytest.raises(Refused, match=r"repository for, found pg-a.*role vault"):
+        run_accept(context, sight, "pg-a")
+
+
 def test_what_is_wrong_with_a_repository_is_not_held_against_its_snapshots(world: World) -> None:
     world.save_all()
     world.answers["a"]["foreign"] = ["keys/" + "ab" * 32]
     assert world.words() == {"pg-a": "partial", "pg-b": "complete", "platform": "complete"}
     memory = load_memory(world.context.workspace, "a")
     assert (memory.good, memory.bad) == ({"pg-a": f"{1:064x}"}, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "word", "said"),
+    [
+        ({"bytes": 2**64}, "unknown", "no files that can be counted"),
+        ({"snapshot": {"time": "9999-12-31T23:59:59-12:00"}}, "partial", "claims to be of 9999-12-31"),
+        ({"snapshot": {"files": 2**64}}, "complete", ""),
+        ({"snapshot": {"arrival": 1e300}}, "unknown", "could not be judged: unexpected"),
+    ],
+)
+def test_no_snapshot_ends_the_verdicts_on_other_sites(
+    world: World, changes: dict[str, Any], word: str, said: str
+) -> None:
+    world.save_all()
+    world.save(2, age=0.0, **changes)
+    assert world.words() == {"pg-a": word, "pg-b": "complete", "platform": "complete"}
+    assert said in world.reason()
+    run.run_mend(world.context, dry_run=True, now=NOW)
+
+
+def test_an_answer_that_nobody_foresaw_is_an_error_of_its_repository(world: World) -> None:
+    world.save_all()
+    world.words()
+    world.answers["a"] |= {"snapshots": 3, "stamp": "other"}
+    assert world.words() == {"pg-a": "unknown", "pg-b": "complete", "platform": "complete"}
+    assert "unexpected answer of the vault: TypeError" in world.reason()
 
 
 def test_a_snapshot_of_nobody_is_foreign(world: World) -> None:
@@ -289,10 +375,48 @@ def test_what_a_verification_found_stays_until_one_finds_nothing(world: World) -
     world.down = "away"
     run.run_verify(world.context, "1/20", NOW)
     world.down = ""
+    world.looked, world.damage = False, ""
+    run.run_verify(world.context, "1/20", NOW)
+    world.looked = True
     assert set(world.words().values()) == {"failed"}, "not looking is not finding nothing"
     world.damage = ""
     run.run_verify(world.context, "1/20", NOW)
     assert set(world.words().values()) == {"complete"}
+
+
+def test_what_was_not_looked_at_is_not_damaged(world: World) -> None:
+    world.save_all()
+    run.run_verify(world.context, now=NOW)
+    known = load_memory(world.context.workspace, "a").check
+    world.looked, world.damage = False, "another run is at work in this repository"
+    outcomes = run.run_verify(world.context, now=NOW + HOUR)
+    assert [(one.reason, one.done) for one in outcomes] == [(world.damage, ())] * 3
+    assert load_memory(world.context.workspace, "a").check == known
+    assert set(world.words().values()) == {"complete"}
+
+
+def test_what_is_said_while_the_vaults_are_read_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.save_all()
+    world.words()
+    world.save(2, age=0.0, files=1, bytes=10)
+    sight = load_sight(world.context, NOW)
+    read = world.run_vault
+
+    def run_vault(*arguments: Any, **options: Any) -> dict[str, Any]:
+        """A person accepts, and a verification ends, while a vault answers."""
+        answer = read(*arguments, **options)
+        monkeypatch.setattr(observe, "run_vault", read)
+        run_accept(world.context, sight, "pg-a")
+        world.damage = "pack 1 is damaged"
+        run.run_verify(world.context, now=NOW)
+        return answer
+
+    monkeypatch.setattr(observe, "run_vault", run_vault)
+    world.words()
+    memory = load_memory(world.context.workspace, "a")
+    assert memory.accepted == {"pg-a": f"{2:064x}"}
+    assert memory.check
+    assert memory.check.reason == "pack 1 is damaged"
 
 
 def test_keys_go_to_the_vault_and_nowhere_else(world: World) -> None:
@@ -371,11 +495,20 @@ def test_mending_sets_aside_what_is_foreign_or_dated(world: World) -> None:
 
 
 def test_what_is_due(world: World) -> None:
-    world.save_all(1, age=23 * HOUR)
+    world.save_all(1)
     world.attempts = {"pg-b": {"result": "failed"}}
     verdicts = load_sight(world.context, NOW).verdicts
     assert run.find_due(verdicts, NOW) == ["pg-b"]
-    assert run.find_due(verdicts, NOW + HOUR) == ["pg-a", "pg-b", "platform"]
+    assert run.find_due(verdicts, NOW + 23 * HOUR) == ["pg-a", "pg-b", "platform"]
+
+
+def test_nothing_is_forgotten_after_a_night_that_was_missed(world: World) -> None:
+    fill(world, 60)
+    world.save_all(1000, age=0.0)
+    morning = NOW + 21.5 * HOUR  # 06:30
+    outcomes = {one.name: one for one in run.run_retain(world.context, dry_run=False, now=morning)}
+    assert outcomes["a"].done == ()
+    assert "not complete: pg-a" in outcomes["a"].reason
 
 
 def test_each_verification_reads_the_next_part(world: World) -> None:
@@ -401,6 +534,10 @@ def test_each_verification_reads_the_next_part(world: World) -> None:
         (b'{"site": "a", "result": "complete", "seconds": "x"}', None),
         (b"[1]", None),
         (b"caf\xe9", None),
+        (b'{"site": "a", "result": []}', None),
+        (b'{"site": [], "result": "complete"}', None),
+        (b'{"site": "a", "result": "complete", "seconds": 1' + b"0" * 400 + b"}", None),
+        (b"[" * 60_000, None),
     ],
 )
 def test_what_a_host_tells_while_it_saves(line: bytes, told: Any) -> None:
@@ -419,6 +556,12 @@ def test_saving_starts_the_program_of_each_host(world: World, monkeypatch: pytes
     assert said == ["  web1: pg-a: complete, 1.0 s", "  web1: pg-b: failed, 0.0 s: full"]
     why = run.run_host(world.context.workspace, "web1", ["pg-a", "pg-c"], said.append)
     assert "ended with 3" in why, "one site was not even tried"
+    said.clear()
+    script = "yes '" + json.dumps(lines[0]) + "'"
+    monkeypatch.setattr(run, "_SAID_BYTES", 10_000)
+    monkeypatch.setattr(run, "make_ssh", lambda _workspace, host, arguments: ["sh", "-c", script, host, *arguments])
+    assert "said more than 10000 bytes" in run.run_host(world.context.workspace, "web1", ["pg-a"], said.append)
+    assert said == ["  web1: pg-a: complete, 1.0 s"], "a site is told once"
     script = "echo Connection refused >&2; exit 255"
     monkeypatch.setattr(run, "make_ssh", lambda _workspace, host, arguments: ["sh", "-c", script, host, *arguments])
     assert "ended with 255: Connection refused" in run.run_host(world.context.workspace, "web1", ["pg-a"], said.append)

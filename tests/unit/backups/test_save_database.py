@@ -10,6 +10,7 @@ import pytest
 from tests.catalogue.backup_samples import load_part, make_dump_text
 
 database = load_part("database")
+host = load_part("host")
 Failed = load_part("programs").Failed
 
 
@@ -105,3 +106,27 @@ def test_answers_of_the_server_are_read_whatever_names_are() -> None:
     found = database.parse_facts("".join(f"{json.dumps(row)}\n" for row in rows).encode())
     assert found["wp_a"] == database.Facts(frozenset({"new\nline", "é"}), 15)
     assert found["wp_b"].names == frozenset()
+
+
+def test_a_name_may_hold_what_unicode_calls_the_end_of_a_line() -> None:
+    names = ["a\u2028b", "a\u2029b", "a\x85b", "a\x0cb"]
+    rows = [["wp_a", None, 0], *(["wp_a", name, 2] for name in names)]
+    output = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
+    assert database.parse_facts(output) == {"wp_a": database.Facts(frozenset(names), 8)}
+
+
+def test_a_database_that_nobody_can_speak_of_costs_its_own_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(arguments: list[str], **_: Any) -> Any:
+        said = b"".join(
+            json.dumps([name, "t", 1]).encode() + b"\n" for name in ("wp_a", "wp_b") if f"'{name}'" in arguments[-1]
+        )
+        broken = b"{\n" if "'wp_b'" in arguments[-1] else b""
+        return type("Result", (), {"returncode": 0, "stdout": said + broken, "stderr": b""})
+
+    monkeypatch.setattr(database, "run_program", run)
+    databases = host.Databases(["wp_a", "wp_b", "wp_c"])
+    assert databases.find("wp_a").names == {"t"}
+    with pytest.raises(Failed, match="cannot be read"):
+        databases.find("wp_b")
+    with pytest.raises(Failed, match="wp_c is not there"):
+        databases.find("wp_c")

@@ -277,3 +277,16 @@ def test_databases_are_found_by_their_patterns_and_through_no_link(site: Path) -
         assert patterns.find_matching(folder, "c/one.db") == []
         assert patterns.find_matching(folder, "d/three.db") == []
         assert patterns.find_matching(folder, "none/x.db") == []
+
+
+def test_what_changed_is_named_and_long_names_are_cut() -> None:
+    changes = files.Changes()
+    for number in range(30):
+        changes.add(f"{number:02}/" + "\U0001f389" * 1000)
+    changes.add("last")
+    assert (changes.count, len(changes.first)) == (31, 20)
+    assert {len(name) for name in changes.first} == {203}
+    assert len(json.dumps(changes.first)) < 65536, "as much of a result is read at the least"
+    short = files.Changes()
+    short.add("caf\udce9.jpg")
+    assert short.first == ["caf\udce9.jpg"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -27,6 +29,7 @@ from socle.model.policy import Policy
 NOW = 1_800_000_000.0
 HOUR = 3600.0
 POLICY = Policy()
+ZONE = "Europe/Paris"
 FOLDER, STAGING = "/srv/sites/wp-a", "/var/lib/socle/backups/staging/wp-a"
 EXPECTED = Expected(
     association="a",
@@ -97,7 +100,7 @@ def make_attempt(**changes: Any) -> Attempt:
 
 
 def judge(attempt: Attempt | None = None, expected: Expected = EXPECTED, **changes: Any) -> Verdict:
-    return make_verdict(expected, make_observed(**changes), attempt, POLICY, NOW)
+    return make_verdict(expected, make_observed(**changes), attempt, POLICY, ZONE, NOW)
 
 
 def test_what_nothing_speaks_against_is_complete() -> None:
@@ -115,6 +118,54 @@ def test_what_nothing_speaks_against_is_complete() -> None:
 
 def older(**changes: Any) -> dict[str, Any]:
     return {"snapshots": (make_snapshot(age=31 * HOUR, **changes),)}
+
+
+def judge_at(arrived: str, now: str, host: str = "web1", **policy: Any) -> str:
+    """The verdict at a time of the clock in Paris on a site whose newest snapshot arrived at another."""
+    times = [datetime.fromisoformat(one).replace(tzinfo=ZoneInfo(ZONE)).timestamp() for one in (arrived, now)]
+    snapshot = make_snapshot(arrival=times[0], time=render_time(times[0] - 60))
+    expected = EXPECTED.model_copy(update={"host": host})
+    observed = make_observed(snapshots=(snapshot,))
+    return make_verdict(expected, observed, None, Policy.model_validate(policy), ZONE, times[1]).verdict
+
+
+@pytest.mark.parametrize(
+    ("arrived", "now", "word"),
+    [
+        ("2027-01-14T03:20", "2027-01-15T06:30", "late"),  # 27 h: below the limit, and yet nothing of the night
+        ("2027-01-15T01:31", "2027-01-15T06:30", "complete"),
+        ("2027-01-15T01:25", "2027-01-15T06:30", "complete"),  # a host's clock may be some minutes ahead
+        ("2027-01-15T01:00", "2027-01-15T06:30", "late"),
+        ("2027-01-14T03:20", "2027-01-15T05:29", "complete"),  # the night is not over
+        ("2027-01-14T03:20", "2027-01-15T05:31", "late"),
+        ("2027-01-15T15:00", "2027-01-16T05:29", "complete"),  # by hand, or a site's first, in the day
+        ("2027-01-15T15:00", "2027-01-16T06:30", "late"),
+        # The nights on which the clocks change: 01:30 to 03:30 are one hour or three.
+        ("2027-03-28T01:35", "2027-03-28T06:31", "complete"),
+        ("2027-03-27T03:20", "2027-03-28T06:31", "late"),
+        ("2027-10-31T01:35", "2027-10-31T06:30", "complete"),
+        ("2027-10-30T03:20", "2027-10-31T04:29", "complete"),
+        ("2027-10-30T03:20", "2027-10-31T04:31", "late"),
+    ],
+)
+def test_a_missed_night_is_late_the_next_morning(arrived: str, now: str, word: str) -> None:
+    assert judge_at(arrived, now) == word
+
+
+def test_a_night_may_begin_before_midnight() -> None:
+    assert judge_at("2027-01-13T23:50", "2027-01-15T03:29", night="23:30") == "complete"
+    assert judge_at("2027-01-13T23:50", "2027-01-15T03:31", night="23:30") == "late"
+    assert judge_at("2027-01-14T23:31", "2027-01-15T03:31", night="23:30") == "complete"
+
+
+@pytest.mark.parametrize("clock", ["03:11", "01:00", "22:05", "05:29", "05:31"])
+def test_the_platform_saves_itself_at_a_time_of_its_own(clock: str) -> None:
+    """Whenever that is: a day without is late the morning after, and no other is."""
+    day = "15" if clock < "06:30" else "14"
+    assert judge_at(f"2027-01-{day}T{clock}", "2027-01-15T06:30", "") == "complete"
+    assert judge_at(f"2027-01-{int(day) - 1}T{clock}", f"2027-01-{int(day)}T05:00", "") == "complete"
+    before = judge_at(f"2027-01-{int(day) - 1}T{clock}", "2027-01-15T05:30", "")
+    assert before == ("complete" if clock == "05:31" else "late")
 
 
 ATTEMPT_FAILED = make_attempt(result="failed", reason="mariadb-dump: Access denied.", snapshot="")
@@ -149,11 +200,13 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("failed", "last verification of the repository found: pack 12 is damaged", {"damage": "pack 12 is damaged"}),
     # When.
     ("late", "arrived 31 h ago: 30 h is the limit", older()),
+    ("late", "last night brought no snapshot: the newest arrived 26 h ago", {"snapshots": (make_snapshot(age=93600),)}),
     ("late", "Nothing of it was saved yet", {"snapshots": (), "facts": None}),
     ("partial", "claims to be of 2001-01-01T00:00:00+00:00", dated("2001-01-01T00:00:00Z")),
     ("partial", "the clock of web1 is wrong", dated(render_time(NOW + 22 * HOUR))),
     ("partial", "the clock of web1 is wrong", dated(render_time(NOW - 26 * HOUR))),
     ("partial", "claims to be of gibberish", dated("gibberish")),
+    ("partial", "claims to be of 9999-12-31T23:59:59-12:00", dated("9999-12-31T23:59:59-12:00")),
     ("partial", "from now: a clock is wrong", {"snapshots": (make_snapshot(age=-2 * HOUR),)}),
     # What is in it.
     ("unknown", "cannot be read: restic ls: boom", {"facts": Facts(snapshot=make_id(1), error="restic ls: boom")}),
@@ -164,6 +217,8 @@ FAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("failed", f"holds nothing of {FOLDER}", {"facts": make_facts(entries=0, files=0)}),
     ("partial", "has no manifest", {"facts": make_facts(manifest="no manifest")}),
     ("partial", "has no manifest", with_manifest(files={"count": -1, "bytes": 0})),
+    ("partial", "has no manifest", with_manifest(files={"count": 10**400, "bytes": 0})),
+    ("unknown", "what it lists are no files that can be counted", {"facts": make_facts(bytes=2**64)}),
     ("failed", "is of another site: wp-b", with_manifest(site="wp-b")),
     ("failed", "is of another site", with_manifest(association="b")),
     ("failed", "has no dump", {"facts": make_facts(dump=None)}),
@@ -323,7 +378,7 @@ def test_a_thousand_sites_are_judged_in_no_time() -> None:
     for number in range(1000):
         site = EXPECTED.model_copy(update={"site": f"wp-{number}"})
         observed = Observed.model_validate_json(record)
-        words.add(make_verdict(site, observed, make_attempt(snapshot=make_id(0)), POLICY, NOW).verdict)
+        words.add(make_verdict(site, observed, make_attempt(snapshot=make_id(0)), POLICY, ZONE, NOW).verdict)
     seconds = time.monotonic() - start
     assert words == {"failed"}, "their manifests are another site's"
     assert seconds < 5, seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -157,3 +158,9 @@ def test_rows_that_differ_are_named() -> None:
 def test_names_that_need_quoting_are_refused(name: str) -> None:
     with pytest.raises(loading.Failed):
         loading.check_name(name)
+
+
+def test_a_row_ends_with_a_line_feed_and_nothing_else() -> None:
+    rows = [["BASE TABLE", "a\u2028b"], ["BASE TABLE", "a\x85b"]]
+    output = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
+    assert loading.parse_rows(output) == rows

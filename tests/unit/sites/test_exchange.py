@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from socle import agent
 from socle.sites import exchange
 from socle.sites.exchange import AgentFailed, Payload, make_command, parse_answer
 
@@ -60,3 +61,13 @@ def test_answers() -> None:
         parse_answer("web1", pack({"failed": "busy"}))
     with pytest.raises(AgentFailed, match="did not answer: no python"):
         parse_answer("web1", ["garbage"], "no python")
+    bottomless = base64.encodebytes(zlib.compress(b"[" * 100_000 + b"]" * 100_000)).decode().splitlines()
+    for nonsense in (bottomless, pack([]), ["x"], [base64.b64encode(b"x").decode()]):
+        with pytest.raises(AgentFailed):
+            parse_answer("web1", nonsense)
+
+
+def test_an_answer_is_unpacked_as_far_as_it_may_be_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "ANSWER_BYTES", 1000)
+    with pytest.raises(AgentFailed):
+        parse_answer("web1", [base64.b64encode(zlib.compress(json.dumps({"sites": "x" * 9999}).encode())).decode()])

@@ -37,9 +37,10 @@ def last_lines(text: str, count: int = 4) -> str:
 
 
 def sql(statements: str) -> list[Any]:
-    """Run SQL as root over the local socket; rows of one JSON value each."""
+    """Run SQL as root over the local socket; rows of one JSON value each. A row ends with a line feed only: a name may
+    hold what Unicode calls a line's end."""
     arguments = ["mariadb", "--no-defaults", "--protocol=socket", "--batch", "--raw", "--skip-column-names"]
-    return [json.loads(line) for line in must(arguments, statements).splitlines()]
+    return [json.loads(line) for line in must(arguments, statements).split("\n") if line]
 
 
 def check_name(name: str) -> str:

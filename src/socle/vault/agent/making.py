@@ -29,8 +29,8 @@ _HASH = re.compile(r"\{SHA\}[A-Za-z0-9+/=]{28}")
 KEY_SECONDS = 3600.0
 """Without a record, keys that came with the repository are taken to be ours; those that came later are not."""
 Record = dict[str, Any]
-"""`id` of the repository; `recipient`: the escrow key that its second key is sealed for, or empty; `keys`: the names of
-the key files that we added."""
+"""`id` of the repository; `recipient`: the escrow key that its second key is sealed for, or empty; `sealed`: a digest
+of what was sealed; `keys`: the names of the key files that we added."""
 
 
 def look(payload: dict[str, Any]) -> dict[str, Any]:
@@ -58,6 +58,9 @@ def make(payload: dict[str, Any]) -> dict[str, Any]:
             records[name] = make_repository(name, payload["repositories"][name])
         except (Failed, OSError) as error:
             errors[name] = str(error)
+        except Exception as error:
+            # What a host put there, and nobody foresaw, must not end the work on all others.
+            errors[name] = f"unexpected {error!r}"
 
     with ThreadPoolExecutor(PARALLEL) as pool:
         list(pool.map(attempt, payload["repositories"]))
@@ -80,12 +83,14 @@ def make_repository(name: str, wanted: dict[str, Any]) -> Record:
         must(path, key, ["init"])
         record = {}
     identity = record.get("id") or json.loads(must(path, key, ["cat", "config"]))["id"]
-    recipient = record.get("recipient", "")
     keys = find_own_keys(path, record)
-    if wanted["escrow"] and wanted["escrow"]["recipient"] != recipient:
+    escrow = {field: record.get(field, "") for field in ("recipient", "sealed")}
+    if wanted["escrow"]:
+        # Whatever is on record: another agent may have written it since the controller looked, and what the controller
+        # has sealed is the key that it sends now.
         keys |= add_escrow(path, key, wanted["escrow"]["key"])
-        recipient = wanted["escrow"]["recipient"]
-    record = {"id": identity, "recipient": recipient, "keys": sorted(keys & list_keys(path))}
+        escrow = {field: wanted["escrow"][field] for field in escrow}
+    record = {"id": identity, **escrow, "keys": sorted(keys & list_keys(path))}
     write_record(name, record)
     return record
 
@@ -118,8 +123,9 @@ def read_record(name: str) -> Record:
     try:
         data = json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8"))
         keys = {"keys": [str(key) for key in data["keys"]]} if "keys" in data else {}  # not before they were noted
-        return {**{field: str(data[field]) for field in ("id", "recipient")}, **keys}
-    except (OSError, ValueError, KeyError, TypeError):
+        fields = {field: str(data[field]) for field in ("id", "recipient", "sealed") if field in data}
+        return {**fields, **keys} if {"id", "recipient"} <= fields.keys() else {}
+    except (OSError, ValueError, TypeError):
         return {}
 
 

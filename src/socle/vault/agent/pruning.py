@@ -46,6 +46,8 @@ PACK_SECONDS = 3600.0
 """A pack that no index names is of a save that was cut, or of nobody; or of one that goes on."""
 _NAME = re.compile(r"(?:(?:index|keys|locks|snapshots|data|data/[0-9a-f]{2})/)?[^/\0]+")
 _OWN = re.compile(r"config|data|index|keys|locks|snapshots|\.{1,2}|data/[0-9a-f]{2}|data/[0-9a-f]{2}/[0-9a-f]{64}")
+_CHECKED = (0, 1)
+"""How `restic check` ends when it has looked; with others when it was killed, or could not open the repository."""
 Answer = dict[str, Any]
 
 
@@ -62,6 +64,9 @@ def for_each(payload: dict[str, Any], action: Callable[[str, Spec, Answer], None
                 action(name, spec, answer)
         except (Failed, OSError) as error:
             answer["error"] = str(error)
+        except Exception as error:
+            # What a host put there, and nobody foresaw, must not end the work on all others.
+            answer["error"] = f"unexpected {error!r}"
         answer["seconds"] = round(time.monotonic() - start, 1)
         return answer
 
@@ -155,11 +160,14 @@ def clear_locks(path: Path) -> list[str]:
 
 def check(payload: dict[str, Any]) -> dict[str, Any]:
     """Verify each repository, and read a `subset` of its data (restic's --read-data-subset). Nothing is locked: saves
-    go on meanwhile, and the agent itself never prunes at the same time."""
+    go on meanwhile, and the agent itself never prunes at the same time. `looked`: restic came to its end, so that an
+    error is what it found; any other is why it was not looked at."""
 
     def check_in(name: str, spec: Spec, answer: Answer) -> None:
+        answer["looked"] = False
         reader = make_reader(name, spec)
         result = reader.restic(["check", "--read-data-subset", str(spec["subset"])], CHECK_SECONDS)
+        answer["looked"] = result.returncode in _CHECKED
         if result.returncode:
             raise Failed(f"restic check: {last_lines(result.stderr or result.stdout)}")
         answer["said"] = last_lines(result.stdout, 1)
@@ -237,12 +245,21 @@ def measure(folder: Path) -> int:
     return sum(found.lstat().st_size for found in folder.rglob("*") if not found.is_dir())
 
 
+def read_named(reader: Reader, index: str) -> set[str]:
+    """The packs that an index names. Raises Failed when it is no index."""
+    content = parse_json(reader.must(["cat", "index", index]))
+    try:
+        return {str(pack["id"]) for pack in content["packs"] or ()}
+    except (KeyError, TypeError):
+        raise Failed(f"the index {index[:8]} cannot be read: nothing is swept") from None
+
+
 def sweep(path: Path, reader: Reader) -> Answer:
-    """Delete the packs that no index names and that arrived a while ago. restic itself would need room to do it."""
+    """Delete the packs that no index names and that arrived a while ago. restic itself would need room to do it.
+    Raises Failed, and deletes nothing, when an index cannot be read: what it names would be deleted."""
     named: set[str] = set()
     for index in sorted((path / "index").iterdir()):
-        content = parse_json(reader.must(["cat", "index", index.name])) or {}
-        named |= {str(pack["id"]) for pack in content.get("packs") or ()}
+        named |= read_named(reader, index.name)
     swept = {"packs": 0, "bytes": 0}
     for pack in (path / "data").glob("*/*"):
         status = pack.lstat()

@@ -80,8 +80,11 @@ def attempt(name: str, spec: Spec) -> Answer:
     answer = new_answer()
     try:
         read_repository(name, spec, answer)
-    except (Failed, OSError, ValueError, KeyError, TypeError) as error:
-        answer["error"] = str(error) if isinstance(error, (Failed, OSError)) else f"unexpected {error!r}"
+    except (Failed, OSError) as error:
+        answer["error"] = str(error)
+    except Exception as error:
+        # What a host put there, and nobody foresaw, must not end the reading of all others.
+        answer["error"] = f"unexpected {error!r}"
     return answer
 
 
@@ -221,11 +224,13 @@ class Reader:
         hint = ["--key-hint", self.hint] if self.hint else []
         return [*arguments, "--no-lock", *hint]
 
-    def restic(self, arguments: list[str], timeout: float = READ_SECONDS) -> subprocess.CompletedProcess[bytes]:
-        return programs.restic(self.path, self.key, self.arguments(arguments), timeout=timeout)
+    def restic(
+        self, arguments: list[str], timeout: float = READ_SECONDS, limit: int = programs.OUTPUT_BYTES
+    ) -> subprocess.CompletedProcess[bytes]:
+        return programs.restic(self.path, self.key, self.arguments(arguments), timeout=timeout, limit=limit)
 
-    def must(self, arguments: list[str]) -> bytes:
-        result = self.restic(arguments)
+    def must(self, arguments: list[str], limit: int = programs.OUTPUT_BYTES) -> bytes:
+        result = self.restic(arguments, limit=limit)
         if result.returncode:
             raise Failed(f"restic {arguments[0]}: {last_lines(result.stderr or result.stdout)}")
         return result.stdout
@@ -353,7 +358,8 @@ def read_snapshot(reader: Reader, identity: str, places: dict[str, str]) -> Answ
             listed = parse_list(lines, places["folder"], places["staging"])
         size = listed["parts"].get(MANIFEST)
         if size is not None and size <= MANIFEST_BYTES:
-            text = reader.must(["dump", identity, f"{places['staging']}/{MANIFEST}"])
+            # The size that is listed is the host's word; what there is may be more.
+            text = reader.must(["dump", identity, f"{places['staging']}/{MANIFEST}"], limit=MANIFEST_BYTES)
             found["manifest"] = parse_json(text)
         found["listed"] = listed
     except (Failed, ValueError, TypeError) as error:
@@ -362,9 +368,10 @@ def read_snapshot(reader: Reader, identity: str, places: dict[str, str]) -> Answ
 
 
 def parse_json(text: bytes) -> Any:
+    """What JSON says; None when it is none, or deeper than anything of ours."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

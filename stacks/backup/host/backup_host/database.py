@@ -55,10 +55,12 @@ def make_facts_query(databases: Iterable[str]) -> str:
 
 
 def parse_facts(output: bytes) -> dict[str, Facts]:
-    """The databases that there are, from the answers to the query."""
+    """The databases that there are, from the answers to the query. ValueError or TypeError for what is none."""
     found: dict[str, dict[str, int]] = {}
-    for line in output.decode(errors="surrogateescape").splitlines():
-        database, table, size = json.loads(line)
+    for line in filter(
+        None, output.split(b"\n")
+    ):  # and at nothing else: a name may hold what Unicode calls a line's end
+        database, table, size = json.loads(line.decode(errors="surrogateescape"))
         tables = found.setdefault(database, {})
         if table is not None:
             tables[table] = int(size)
@@ -75,7 +77,10 @@ def load_facts(databases: Iterable[str]) -> dict[str, Facts]:
     result = run_program([*client, "--execute", query], timeout=FACTS_SECONDS)
     if result.returncode:
         raise Failed(f"MariaDB does not answer: {last_lines(result.stderr)}")
-    return parse_facts(result.stdout)
+    try:
+        return parse_facts(result.stdout)
+    except (ValueError, TypeError) as error:
+        raise Failed(f"what MariaDB says of its databases cannot be read: {error}") from None
 
 
 def make_dump(database: str) -> list[str]:

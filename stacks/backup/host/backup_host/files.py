@@ -30,6 +30,8 @@ _GONE = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENOTDIR, errno.EISDIR)
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 _RACY = 2 * 10**9  # nanoseconds: a file may change twice within one tick of its times
 _SHOWN = 20
+_LONGEST = 200
+"""Characters of a name that are told: a path may have thousands, and who reads a result reads so much and no more."""
 
 
 class Found(NamedTuple):
@@ -60,10 +62,10 @@ class Changes:
     first: list[str] = field(default_factory=list)
 
     def add(self, path: str) -> None:
-        """Note one."""
+        """Note one, its name cut when it is long."""
         self.count += 1
         if len(self.first) < _SHOWN:
-            self.first.append(path)
+            self.first.append(path if len(path) <= _LONGEST else f"{path[:_LONGEST]}...")
 
 
 @contextlib.contextmanager

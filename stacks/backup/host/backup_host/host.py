@@ -33,20 +33,22 @@ def load_versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 class Databases:
-    """What the server says of all databases of a run. When it does not answer, each site with one fails, no other."""
+    """What the server says of all databases of a run, asked at once. When that fails, each site with one asks for its
+    own: what is wrong with a database costs its site, and no other."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._problem, self._facts = "", {}
+        self._facts: Mapping[str, Facts] | None
         try:
             self._facts = load_facts(names)
-        except Failed as error:
-            self._problem = str(error)
+        except Failed:
+            self._facts = None
 
     def find(self, name: str) -> Facts:
-        """Raises Failed when the database is not there."""
-        if self._problem or name not in self._facts:
-            raise Failed(self._problem or f"the database {name} is not there")
-        return self._facts[name]
+        """Raises Failed when the database is not there, or the server does not say."""
+        facts = load_facts([name]) if self._facts is None else self._facts
+        if name not in facts:
+            raise Failed(f"the database {name} is not there")
+        return facts[name]
 
 
 class Space:

@@ -239,9 +239,9 @@ def parse_line(text: str) -> tuple[str, str]:
 
 def find_snapshot(output: bytes) -> str:
     """The snapshot that restic's summary names."""
-    for line in output.decode(errors="surrogateescape").splitlines():
+    for line in output.split(b"\n"):
         try:
-            data = json.loads(line)
+            data = json.loads(line.decode(errors="surrogateescape"))
         except ValueError:
             continue
         if isinstance(data, dict) and data.get("message_type") == "summary":

@@ -28,6 +28,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 _AHEAD = 32
 _SHOWN = 10
+_LONGEST = 200  # characters of a name
 Line = Mapping[str, Any]
 
 
@@ -138,7 +139,8 @@ class Comparison:
     def note(self, path: str, what: str) -> None:
         self.count += 1
         if len(self.first) < _SHOWN:
-            self.first.append(f"{path} {what}".encode(errors="backslashreplace").decode())
+            shown = path if len(path) <= _LONGEST else f"{path[:_LONGEST]}..."
+            self.first.append(f"{shown} {what}".encode(errors="backslashreplace").decode())
 
     @property
     def problem(self) -> str:

@@ -5,6 +5,7 @@ by one statement. Nothing the dump says can reach another site: its account has 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -113,7 +114,12 @@ def sql(statements: str) -> list[Any]:
         output, errors = run.process.communicate(statements.encode(errors="surrogateescape"))
     if run.process.returncode:
         raise Failed(f"MariaDB: {last_lines(errors)}")
-    return [json.loads(line) for line in output.decode(errors="surrogateescape").splitlines()]
+    return parse_rows(output)
+
+
+def parse_rows(output: bytes) -> list[Any]:
+    """The value of each line. Lines end with a line feed only: a name may hold what Unicode calls a line's end."""
+    return [json.loads(line.decode(errors="surrogateescape")) for line in output.split(b"\n") if line]
 
 
 def load_server() -> str:
@@ -256,7 +262,7 @@ class Loader:
         sql(f"{former} {drops} {make_move(self.database, old.movable, new.movable)}")
         if objects:
             sql(make_grant(self.database, MORE_RIGHTS, self.database))
-            lines = (_DEFINER.sub(rb"\1", line) for line in objects.splitlines(keepends=True))
+            lines = (_DEFINER.sub(rb"\1", line) for line in io.BytesIO(objects))
             if problem := self._feed(lines, self.database):
                 raise Failed(f"views and the like of {self.database}: {problem}")
         self.clear()
