@@ -287,6 +287,22 @@ def passwords_let_in(lab: Lab, _plan: Plan) -> Iterator[None]:
         yield
 
 
+@breaks("edge1 sshd")
+def keys_elsewhere_for_one_account(lab: Lab, _plan: Plan) -> Iterator[None]:
+    """Nothing that holds for everybody changes, and no file of keys."""
+    text = "Match User root\n\tAuthorizedKeysFile .ssh/authorized_keys /etc/hidden\n"
+    with added(lab, "edge1", "/etc/ssh/sshd_config.d/50-x.conf", text, "systemctl reload ssh"):
+        yield
+
+
+@breaks("edge1 sshd")
+def keys_elsewhere_in_the_main_file(lab: Lab, _plan: Plan) -> Iterator[None]:
+    with kept(lab, "edge1", "/etc/ssh/sshd_config", "systemctl reload ssh"):
+        text = "Match User root\n\tAuthorizedKeysFile .ssh/authorized_keys /etc/hidden\n"
+        sh(lab, "edge1", "cat >> /etc/ssh/sshd_config; systemctl reload ssh", text)
+        yield
+
+
 # What is on hosts.
 
 

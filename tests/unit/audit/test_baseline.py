@@ -30,19 +30,38 @@ def judge(one: Check, answers: Mapping[str, Answer | str]) -> Finding:
 SSHD = "passwordauthentication no\nallowgroups root\nallowgroups socle-operators\nport 22\n"
 
 
+GOOD = {"sshd -T -f": SSHD, "sshd -T": SSHD, "find /etc/ssh": "", "cmp": ""}
+
+
 @pytest.mark.parametrize(
-    ("live", "words"),
+    ("changed", "words"),
     [
-        (SSHD, ""),
-        (SSHD.replace("port 22", "port 2222"), ""),  # not ours to say
-        (SSHD.replace("authentication no", "authentication yes"), "passwordauthentication: yes, expected no"),
-        (SSHD.replace("allowgroups socle-operators\n", ""), "allowgroups: root, expected root socle-operators"),
+        ({"sshd -T": SSHD.replace("port 22", "port 2222")}, ""),  # not ours to say
+        (
+            {"sshd -T": SSHD.replace("authentication no", "authentication yes")},
+            "for root: passwordauthentication: yes, expected no",
+        ),
+        ({"sshd -T": SSHD.replace("allowgroups socle-operators\n", "")}, "root, expected root socle-operators"),
+        ({"sshd -T -C user=alix": f"{SSHD}forcecommand /bin/sh\n"}, "for alix: forcecommand: /bin/sh, expected none"),
+        ({"sshd -T": f"{SSHD}authorizedkeyscommand /evil\n"}, "authorizedkeyscommand: /evil, expected none"),
+        ({"sshd -T": Answer(255, "", "bad configuration")}, "not checked: sshd -T: bad configuration"),
+        ({"find /etc/ssh": "/etc/ssh/sshd_config.d/50-x.conf\n"}, "not declared: /etc/ssh/sshd_config.d/50-x.conf"),
+        ({"find /etc/ssh": Answer(1, "", "no such folder")}, "not checked: no such folder"),
+        ({"cmp": Answer(1)}, "/etc/ssh/sshd_config is not the one of its package"),
     ],
 )
-def test_sshd_is_what_the_role_says(live: str, words: str) -> None:
-    found = judge(baseline.sshd_is_as_declared, {"sshd -T -f": SSHD, "sshd -T": live})
-    assert (found.status is Status.PASSED) == (not words)
+def test_sshd_is_what_the_role_says_for_each_who_may_log_in(changed: Mapping[str, Answer | str], words: str) -> None:
+    # In this order: what is asked of one person before what is asked of all.
+    found = judge(baseline.sshd_is_as_declared, {"sshd -T -f": SSHD, **changed, **GOOD, **changed})
+    assert (found.status is Status.PASSED) == (not words), found
     assert words in found.evidence
+
+
+def test_settings_are_those_of_each_person_and_what_was_not_compared_is_told() -> None:
+    found = judge(baseline.sshd_is_as_declared, {**GOOD, "cmp": Answer(2)})
+    assert found.status is Status.PASSED
+    assert "as declared for root, alix; " in found.evidence
+    assert "sshd_config not compared" in found.evidence
 
 
 def test_keywords_end_at_the_first_match() -> None:
