@@ -348,6 +348,28 @@ def program_altered(lab: Lab, _plan: Plan) -> Iterator[None]:
         yield
 
 
+_UPDATE = r"""
+mkdir -p /var/tmp/updates; cd /var/tmp/updates
+printf 'Package: base-files\nVersion: 9999-1\nArchitecture: all\nFilename: ./x.deb\nSize: 1\n' > Packages
+set -- $(sha256sum Packages) $(stat --format=%s Packages)
+printf 'Suite: broken-security\nDate: %s\nSHA256:\n %s %s Packages\n' "$(date --utc --rfc-email)" "$1" "$3" > Release
+echo 'deb [trusted=yes] file:/var/tmp/updates ./' > /etc/apt/sources.list.d/broken.list
+apt-get --quiet update -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/broken.list -o Dir::Etc::sourceparts=/dev/null \
+    -o APT::Get::List-Cleanup=false
+"""
+_NO_UPDATE = "rm -rf /etc/apt/sources.list.d/broken.list /var/tmp/updates /var/lib/apt/lists/_var_tmp_updates_*"
+
+
+@breaks("edge1 updates")
+def update_pending(lab: Lab, _plan: Plan) -> Iterator[None]:
+    """From an archive of its own: no network, and every list that was there stays as it is."""
+    try:
+        sh(lab, "edge1", _UPDATE)
+        yield
+    finally:
+        sh(lab, "edge1", _NO_UPDATE)
+
+
 @breaks("edge1 update-runs")
 def updates_switched_off(lab: Lab, _plan: Plan) -> Iterator[None]:
     with added(lab, "edge1", "/etc/apt/apt.conf.d/99off", 'APT::Periodic::Unattended-Upgrade "0";\n'):

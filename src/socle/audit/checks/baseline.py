@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from socle.audit.check import NotChecked, Subject, check, expect, hosts
 from socle.audit.roles import render_role
@@ -152,20 +154,63 @@ def parse_upgradable(text: str) -> list[str]:
     return [name for name, rest in lines if "-security" in rest.split(" ")[0]]
 
 
-_LISTS = "stat --format=%Z /var/lib/apt/lists/*Release /var/lib/apt/lists/partial /var/lib/apt/periodic/update-stamp"
+# Only what the archive itself wrote: an attempt that fails touches folders and stamps too.
+_LISTS = (
+    'for file in /var/lib/apt/lists/*security*Release; do if [ -f "$file" ]; then stat --format="File: %Y %n" "$file"; '
+    "grep --text --extended-regexp '^(Date|Valid-Until): ' \"$file\"; fi; done; true"
+)
+
+
+class Dated(NamedTuple):
+    """A list of a security archive. Seconds since 1970; 0: it does not say."""
+
+    path: str
+    written: float
+    date: float
+    valid: float
+
+    @property
+    def end(self) -> float:
+        """Until when it tells what is pending."""
+        return self.valid or self.written + _LATE_DAYS * _DAY
+
+    def describe(self) -> str:
+        """Its dates in words."""
+        said = f"of {_render_time(self.date)}" if self.date else "without a date"
+        return f"{said}, valid until {_render_time(self.end)}{'' if self.valid else ' (two days after it was written)'}"
+
+
+def _render_time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def parse_lists(text: str) -> list[Dated]:
+    """The lists that were found, with the archive's own dates. Raises ValueError for one that cannot be read."""
+    found: list[Dated] = []
+    for line in text.splitlines():
+        name, _, value = line.partition(": ")
+        if name == "File":
+            written, path = value.split(maxsplit=1)
+            found.append(Dated(path, float(written), 0, 0))
+        else:
+            time = parsedate_to_datetime(value).timestamp()
+            found[-1] = found[-1]._replace(date=time) if name == "Date" else found[-1]._replace(valid=time)
+    return found
 
 
 @check("updates", each=hosts, remedy="unattended-upgrade --verbose; then look at journalctl -u apt-daily-upgrade")
 def no_security_update_is_pending(scene: Scene, host: Host) -> str:
     """No security update waits."""
     remote = scene.on(host.name)
-    times = [int(word) for word in remote.run(_LISTS).stdout.split()]
-    age = (scene.now - max(times, default=0)) / _DAY
+    lists = parse_lists(remote.check_output(_LISTS))
     pending = parse_upgradable(remote.check_output("apt list --upgradable 2>/dev/null"))
     expect(not pending, f"{len(pending)} pending: {', '.join(pending[:12])}")
-    if age > _LATE_DAYS:
-        raise NotChecked("fresh-package-lists", f"the newest package list is {min(age, 9999):.0f} days old")
-    return f"none pending, by package lists {age * 24:.0f} h old"
+    if not lists:
+        raise NotChecked("fresh-package-lists", "no list of a security archive is there")
+    oldest = min(lists, key=lambda one: one.end)
+    if oldest.end < scene.now:
+        raise NotChecked("fresh-package-lists", f"none pending by an old list: {oldest.describe()}")
+    return f"none pending, by the security archive's list {oldest.describe()}"
 
 
 TIMER = "systemctl list-timers --all --output=json -- %s"
