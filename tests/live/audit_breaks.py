@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from socle.audit.checks.web import make_public
 from socle.incus.marker import make_marker
 from socle.incus.records import make_identifier, run_replace
 from socle.load.workspace import Workspace
@@ -24,7 +25,8 @@ Breaking = Callable[[Lab, Plan], AbstractContextManager[None]]
 
 @dataclasses.dataclass(frozen=True)
 class Break:
-    """Something broken. In names of findings, `{site}`, `{other}`, `{domain}` stand for those of the plan."""
+    """Something broken. In names of findings, `{site}`, `{other}`, `{domain}` stand for those of the plan,
+    `{ipv4}` and `{ipv6}` for the public addresses of its edge."""
 
     name: str
     hosts: tuple[str, ...]
@@ -54,7 +56,9 @@ def breaks(
 def make_words(plan: Plan) -> dict[str, str]:
     """What the names of findings are filled with."""
     first, second = plan.sites[0], plan.sites[1]
-    return {"site": first.name, "other": second.name, "domain": first.domain, "volume": first.name}
+    (ipv4,), (ipv6,) = make_public(plan).values()
+    words = {"site": first.name, "other": second.name, "domain": first.domain, "volume": first.name}
+    return {**words, "ipv4": ipv4, "ipv6": ipv6}
 
 
 def fill(names: frozenset[str], plan: Plan) -> set[str]:
@@ -232,6 +236,28 @@ def redirect_astray(lab: Lab, plan: Plan) -> Iterator[None]:
         yield
 
 
+@breaks("edge1 unknown-name:{ipv4}", "edge1 unknown-name:{ipv6}")
+def any_name_is_answered(lab: Lab, _plan: Plan) -> Iterator[None]:
+    with caddy_with(lab, "sed -i 's/error \"misdirected\" 421/respond hello/' Caddyfile"):
+        yield
+
+
+@breaks("web1 doors:{site}")
+def door_left_open(lab: Lab, plan: Plan) -> Iterator[None]:
+    """nginx runs a changed configuration, while its file is as it should be."""
+    site, address = plan.sites[0], plan.host("web1").address
+    path, door = f"/etc/socle/nginx/sites/{site.name}.conf", "location = /xmlrpc.php { return 200; }"
+    ask = f"curl --silent --output /dev/null --write-out '%{{http_code}}' --header 'Host: {site.domain}'"
+    # It reads its files after the reload has ended.
+    wait = f'for _ in $(seq 99); do [ "$({ask} http://{address}/xmlrpc.php)" = 200 ] && break; sleep 0.1; done'
+    try:
+        with kept(lab, "web1", path):
+            sh(lab, "web1", f"sed -i 's|^    index index.php;|&\\n    {door}|' {path}; systemctl reload nginx; {wait}")
+        yield
+    finally:
+        sh(lab, "web1", "systemctl reload nginx")
+
+
 @breaks("outside dns:{domain}")
 def record_wrong(lab: Lab, plan: Plan) -> Iterator[None]:
     """The IPv6 address leads elsewhere; visitors fall back to IPv4, so nobody complains."""
@@ -287,6 +313,22 @@ def passwords_let_in(lab: Lab, _plan: Plan) -> Iterator[None]:
         yield
 
 
+@breaks("edge1 sshd")
+def keys_elsewhere_for_one_account(lab: Lab, _plan: Plan) -> Iterator[None]:
+    """Nothing that holds for everybody changes, and no file of keys."""
+    text = "Match User root\n\tAuthorizedKeysFile .ssh/authorized_keys /etc/hidden\n"
+    with added(lab, "edge1", "/etc/ssh/sshd_config.d/50-x.conf", text, "systemctl reload ssh"):
+        yield
+
+
+@breaks("edge1 sshd")
+def keys_elsewhere_in_the_main_file(lab: Lab, _plan: Plan) -> Iterator[None]:
+    with kept(lab, "edge1", "/etc/ssh/sshd_config", "systemctl reload ssh"):
+        text = "Match User root\n\tAuthorizedKeysFile .ssh/authorized_keys /etc/hidden\n"
+        sh(lab, "edge1", "cat >> /etc/ssh/sshd_config; systemctl reload ssh", text)
+        yield
+
+
 # What is on hosts.
 
 
@@ -332,6 +374,28 @@ def program_altered(lab: Lab, _plan: Plan) -> Iterator[None]:
         yield
 
 
+_UPDATE = r"""
+mkdir -p /var/tmp/updates; cd /var/tmp/updates
+printf 'Package: base-files\nVersion: 9999-1\nArchitecture: all\nFilename: ./x.deb\nSize: 1\n' > Packages
+set -- $(sha256sum Packages) $(stat --format=%s Packages)
+printf 'Suite: broken-security\nDate: %s\nSHA256:\n %s %s Packages\n' "$(date --utc --rfc-email)" "$1" "$3" > Release
+echo 'deb [trusted=yes] file:/var/tmp/updates ./' > /etc/apt/sources.list.d/broken.list
+apt-get --quiet update -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/broken.list -o Dir::Etc::sourceparts=/dev/null \
+    -o APT::Get::List-Cleanup=false
+"""
+_NO_UPDATE = "rm -rf /etc/apt/sources.list.d/broken.list /var/tmp/updates /var/lib/apt/lists/_var_tmp_updates_*"
+
+
+@breaks("edge1 updates")
+def update_pending(lab: Lab, _plan: Plan) -> Iterator[None]:
+    """From an archive of its own: no network, and every list that was there stays as it is."""
+    try:
+        sh(lab, "edge1", _UPDATE)
+        yield
+    finally:
+        sh(lab, "edge1", _NO_UPDATE)
+
+
 @breaks("edge1 update-runs")
 def updates_switched_off(lab: Lab, _plan: Plan) -> Iterator[None]:
     with added(lab, "edge1", "/etc/apt/apt.conf.d/99off", 'APT::Periodic::Unattended-Upgrade "0";\n'):
@@ -352,6 +416,16 @@ def time_zone_elsewhere(lab: Lab, _plan: Plan) -> Iterator[None]:
         yield
 
 
+@breaks("web1 installed:nginx")
+def package_removed(lab: Lab, _plan: Plan) -> Iterator[None]:
+    """By dpkg's records alone: every file is still there."""
+    path = "/var/lib/dpkg/status"
+    with kept(lab, "web1", path):
+        removed = "Status: deinstall ok config-files"
+        sh(lab, "web1", f"sed -i '/^Package: nginx$/,/^$/ s/^Status: .*/{removed}/' {path}")
+        yield
+
+
 @breaks("edge1 reboot")
 def restart_due(lab: Lab, _plan: Plan) -> Iterator[None]:
     sh(lab, "edge1", "touch /run/reboot-required")
@@ -369,6 +443,33 @@ def secret_of_the_controller_readable(lab: Lab, _plan: Plan) -> Iterator[None]:
         yield
     finally:
         path.chmod(0o600)
+
+
+# Backups.
+
+
+@breaks("web1 backup:{site}")
+def file_of_nobody_in_a_repository(lab: Lab, plan: Plan) -> Iterator[None]:
+    repository = plan.repository(plan.sites[0].association)
+    assert repository
+    path = f"{repository.path}/locks/broken"
+    sh(lab, repository.host, f"touch {path}")
+    try:
+        yield
+    finally:
+        sh(lab, repository.host, f"rm {path}")
+
+
+@breaks("web1 nights", "web1 overrides")
+def nights_without_saves(lab: Lab, _plan: Plan) -> Iterator[None]:
+    """systemd knows the last run of this timer by the time of a file; what was missed is not made up for."""
+    stamp, timer = "/var/lib/systemd/timers/stamp-socle-backup.timer", "socle-backup.timer"
+    path, text = f"/etc/systemd/system/{timer}.d/broken.conf", "[Timer]\nOnCalendar=\nOnCalendar=2099-01-01\n"
+    restart = f"systemctl daemon-reload; systemctl restart {timer}"
+    # The file is put back before the timer that looks at it starts again.
+    with added(lab, "web1", path, text, restart), kept(lab, "web1", stamp):
+        sh(lab, "web1", f"touch --date='3 days ago' {stamp}; systemctl restart {timer}")
+        yield
 
 
 # Isolation.

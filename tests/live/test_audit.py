@@ -14,7 +14,7 @@ import yaml
 from socle.audit.finding import Finding, Findings, Status
 from socle.audit.prove import Choice, run_audit
 from socle.audit.store import load_latest
-from tests.live.audit_breaks import BREAKS, Break, describe, fill
+from tests.live.audit_breaks import BREAKS, Break, describe, fill, kept, sh
 from tests.live.environment import Lab
 
 pytestmark = pytest.mark.acceptance
@@ -85,6 +85,16 @@ def test_what_is_broken_is_named_and_nothing_else(lab: Lab, broken: Break) -> No
     for name in fill(broken.expected, plan):
         assert found[name].remedy
         assert not found[name].evidence.startswith("not checked"), found[name]
+
+
+def test_updates_by_an_old_list_are_not_green(lab: Lab) -> None:
+    """A mirror that stopped: nothing is pending by what it said last."""
+    path = sh(lab, "edge1", "ls /var/lib/apt/lists/*security*InRelease").split()[0]
+    with kept(lab, "edge1", path):
+        end = "Valid-Until: Wed, 01 Jan 2020 00:00:00 UTC"
+        sh(lab, "edge1", f"sed -i '/^Valid-Until:/d; s/^Date: .*/&\\n{end}/' {path}")
+        findings = run_audit(lab.context(), Choice(frozenset({"edge1"}), frozenset({"updates"}))).findings
+    assert [(one.status, "valid until 2020-01-01" in one.evidence) for one in findings] == [(Status.NOT_CHECKED, True)]
 
 
 def test_a_request_that_is_gone_is_named(scratch: Lab) -> None:

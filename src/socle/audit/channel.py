@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from socle.audit.answers import Answer, Ask
 from socle.errors import Unreachable
@@ -27,11 +27,14 @@ class Channel:
         self.host = host
         self._command = make_mortal(command)
         self._process: subprocess.Popen[bytes] | None = None
+        self._batch = 0
 
     def run(self, asks: Sequence[Ask]) -> list[Answer]:
-        """The answer to each question. Raises Unreachable when the host does not give them in time."""
+        """The answer to each question. Raises Unreachable when the host does not give them in time, or
+        says something else: no later answer could be told from an earlier one, so the connection ends."""
         process = self._process = self._process or self._start()
-        line = json.dumps([[ask.command, ask.stdin, ask.seconds] for ask in asks])
+        self._batch += 1
+        line = json.dumps([self._batch, [[ask.command, ask.stdin, ask.seconds] for ask in asks]])
         timer = threading.Timer(BATCH_SECONDS, process.kill)
         timer.start()
         try:
@@ -45,7 +48,11 @@ class Channel:
             timer.cancel()
         if not answer.endswith(b"\n"):
             raise Unreachable(f"cannot ask {self.host}: {self._close()}")
-        return [Answer(*one) for one in json.loads(answer)]
+        try:
+            return parse_answers(answer, self._batch, len(asks))
+        except ValueError as error:
+            self._close()
+            raise Unreachable(f"cannot ask {self.host}: {error}") from None
 
     def _start(self) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE
@@ -64,6 +71,26 @@ class Channel:
     def close(self) -> None:
         """End the connection."""
         self._close()
+
+
+def parse_answers(line: bytes, batch: int, count: int) -> list[Answer]:
+    """The `count` answers to a batch, from a line of the runner: [batch, [[code, output, errors], …]]. Raises
+    ValueError, with what is there instead."""
+    try:
+        number, answers = json.loads(line)
+        if number != batch or len(answers) != count:
+            raise ValueError("another batch")
+        return [_make_answer(*one) for one in answers]
+    except (ValueError, TypeError):
+        shown = line[:80].decode(errors="replace").strip()
+        said = f"something else than answers came from it ({shown!r}): does a file of its shell (.bashrc) write?"
+        raise ValueError(said) from None
+
+
+def _make_answer(code: Any, output: Any, errors: Any) -> Answer:
+    if not (isinstance(code, int) and isinstance(output, str) and isinstance(errors, str)):
+        raise TypeError("expected a number and two texts")
+    return Answer(code, output, errors)
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:

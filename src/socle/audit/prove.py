@@ -13,7 +13,7 @@ from socle.audit.channel import open_channel, open_local
 from socle.audit.check import CONTROLLER, OUTSIDE, Check
 from socle.audit.checks import CHECKS
 from socle.audit.facts import make_loaders, restrict
-from socle.audit.finding import Finding, Findings, make_findings
+from socle.audit.finding import Finding, Findings, Status, make_findings
 from socle.audit.not_checked import load_listed
 from socle.audit.rounds import Item, Line, Rounds
 from socle.audit.scene import Facts, Scene
@@ -86,7 +86,12 @@ def run_audit(context: Context, choice: Choice = ALL) -> Findings:
 
 def _keep(found: Iterable[Finding], choice: Choice) -> list[Finding]:
     """Those on the chosen hosts; what is nowhere in particular only when all are looked at, or when it failed."""
-    return [one for one in found if choice.takes_host(one.host)]
+    return [one for one in found if choice.takes_host(one.host) or _failed_nowhere(one)]
+
+
+def _failed_nowhere(one: Finding) -> bool:
+    """Whether the platform as a whole is not as promised: it may be why a host looks good."""
+    return one.host == CONTROLLER and one.status is Status.FAILED
 
 
 def make_scene(context: Context, now: float, loaders: Mapping[str, Callable[[], Any]] | None = None) -> Scene:

@@ -104,8 +104,8 @@ class Rounds:
         """Ask each host that is not answering something already, and begin to read what else is wanted."""
         busy = set(self._flying.values())
         for name, backend in self._scene.backends.items():
-            if name in busy:
-                continue  # What it is answering is wanted again meanwhile.
+            if name in busy or backend.lost:
+                continue  # What it is answering is wanted again meanwhile; what is lost is not asked again.
             asks = [ask for ask in backend.wanted if ask not in backend.known]
             backend.wanted.clear()
             if asks:
@@ -123,6 +123,9 @@ class Rounds:
             backend.known.update(zip(asks, self._lines[host].run(asks), strict=True))
         except SocleError as error:
             backend.lost = str(error)
+        except Exception as error:
+            # Nobody reads this future: what stayed in it would be asked again without end.
+            backend.lost = f"its answers are not understood: {type(error).__name__}: {error}"
 
     def _receive(self) -> None:
         """Wait for something that was asked."""

@@ -70,7 +70,9 @@ def register(group: click.Group) -> None:
     """Add the verb."""
 
     @verb(group, "audit", example="socle audit --host web1 --check isolation", codes=(Exit.PARTIAL, Exit.REFUSED))
-    @click.option("--host", "hosts", multiple=True, help="Only what is on this host; may be repeated.")
+    @click.option(
+        "--host", "hosts", multiple=True, help="Only this host, and what failed of the platform; may be repeated."
+    )
     @click.option("--check", "kinds", multiple=True, help="Only this kind of check; may be repeated.")
     @click.option("--full", is_flag=True, help="Have Ansible look too (check mode): it takes as long as all the rest.")
     @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML too.")

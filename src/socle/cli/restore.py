@@ -69,11 +69,11 @@ def say_chosen(session: Session, chosen: Sequence[Chosen], timezone: str) -> Non
 
 def run_into_place(
     session: Session, context: Context, chosen: Sequence[Chosen], failed: Mapping[str, str], **how: bool
-) -> Exit:
-    """In place, then what leads to the sites is brought up to date."""
+) -> int:
+    """In place, then what leads to the sites is brought up to date. The number of sites that were restored."""
     results = [*run_place(context, chosen, **how), *(_make_failed(context, name, why) for name, why in failed.items())]
-    applied = ""
-    if any(result.result == "restored" for result in results):
+    applied, restored = "", sum(result.result == "restored" for result in results)
+    if restored:
         try:
             with session.talk.step("what leads to the sites"):
                 run_apply(replace(context, full=True), ("sites",))
@@ -83,7 +83,7 @@ def run_into_place(
     if applied:
         session.talk.say(applied)
     _raise_bad(results, applied)
-    return Exit.DONE
+    return restored
 
 
 def _make_failed(context: Context, name: str, why: str) -> Result:
@@ -111,8 +111,8 @@ def render_results(results: Sequence[Result]) -> Table:
     return table
 
 
-def run_into_scratch(session: Session, context: Context, chosen: Sequence[Chosen], failed: Mapping[str, str]) -> Exit:
-    """A drill for each site."""
+def run_into_scratch(session: Session, context: Context, chosen: Sequence[Chosen], failed: Mapping[str, str]) -> int:
+    """A drill for each site. The number of sites that were restored."""
     verdicts = []
     for one in chosen:
         repository = find_repository(context, one.site.association)
@@ -123,7 +123,7 @@ def run_into_scratch(session: Session, context: Context, chosen: Sequence[Chosen
     bad += [f"{name}: {why}" for name, why in failed.items()]
     if bad:
         raise PartlyDone("\n".join(bad))
-    return Exit.DONE
+    return len(verdicts)
 
 
 def render_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> Table:
@@ -136,7 +136,7 @@ def render_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def run_into_archive(session: Session, context: Context, chosen: Chosen, output: Path | None) -> Exit:
+def run_into_archive(session: Session, context: Context, chosen: Chosen, output: Path | None) -> None:
     """One tar file."""
     path = output or Path(f"{chosen.site.name}-{chosen.snapshot.short}.tar")
     with opened(context, find_repository(context, chosen.site.association)) as restic, session.talk.step("archive"):
@@ -145,7 +145,6 @@ def run_into_archive(session: Session, context: Context, chosen: Chosen, output:
     session.show(data, lambda: Text(f"{made.sha256}  {made.path}"))
     changed = f", {made.changed} changed or removed while they were saved" if made.changed else ""
     session.talk.say(f"  {made.files} files{changed}; {made.bytes} bytes; readable by its owner only: personal data")
-    return Exit.DONE
 
 
 def _choose(session: Session, context: Context, sites: Sequence[Site], at: At) -> tuple[list[Chosen], dict[str, str]]:
@@ -157,15 +156,18 @@ def _choose(session: Session, context: Context, sites: Sequence[Site], at: At) -
     return chosen, failed
 
 
-def run_restore(session: Session, association: str, everything: bool, into: str, options: Mapping[str, Any]) -> Exit:
-    """What the verb does. The caller has checked that the options go together."""
+def run_restore(session: Session, association: str, everything: bool, into: str, options: Mapping[str, Any]) -> int:
+    """What the verb does. The number of sites that were brought back, in place or beside it: an archive is none.
+
+    The caller has checked that the options go together.
+    """
     context = session.context()
     at = parse_at(options["at"] or "", context.plan.timezone)
     sites = find_waiting(context) if everything else find_sites(context.plan, association, options["site"] or "")
     if not sites:
         session.talk.say("No site waits for its restore.")
         session.show({"sites": []}, lambda: Text("Nothing to restore."))
-        return Exit.DONE
+        return 0
     if into == "archive" and len(sites) > 1:
         expected = f"expected --site: {association} has {', '.join(one.name for one in sites)}"
         raise InvalidInput([Problem("--site", 0, "", expected)])
@@ -176,9 +178,10 @@ def run_restore(session: Session, association: str, everything: bool, into: str,
     if options["dry_run"]:
         shown = [{"site": one.site.name, "snapshot": one.snapshot.id} for one in chosen]
         session.show({"sites": shown}, lambda: Text("\n".join(f"{one['site']} {one['snapshot']}" for one in shown)))
-        return Exit.DONE
+        return 0
     if into == "archive":
-        return run_into_archive(session, context, chosen[0], options["output"])
+        run_into_archive(session, context, chosen[0], options["output"])
+        return 0
     return run_into_scratch(session, context, chosen, failed)
 
 
@@ -209,10 +212,11 @@ def register(group: click.Group) -> None:
         check_options(association, everything, into, options)
         with session.locked("restore"):
             if options["dry_run"] or into == "archive":
-                code = run_restore(session, association, everything, into, options)
+                run_restore(session, association, everything, into, options)
             else:
                 with session.recorded(f"restore --into {into}") as entry:
-                    code = run_restore(session, association, everything, into, options)
-                    entry.extra["exit"] = int(code)
+                    # A run that had nothing to restore ends well, and proves nothing.
+                    entry.extra["restored"] = run_restore(session, association, everything, into, options)
+                    entry.extra["exit"] = int(Exit.DONE)
         session.next("socle backup status", "socle audit")
-        return code
+        return Exit.DONE

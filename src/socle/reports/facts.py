@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import idna
 
@@ -11,7 +11,7 @@ from socle.model.plan import Plan
 from socle.reports.french import WIDE, render_count
 from socle.reports.model import BackupRow, Detail, Fact
 from socle.reports.promises import OFFICIALS, REQUESTS, SYSADMINS, Check
-from socle.reports.sources import Audit, Backup, Backups, Finding, FindingStatus, Run, Verdict
+from socle.reports.sources import Audit, Backup, Backups, Drill, Finding, FindingStatus, Run, Verdict
 
 _PLACES = {"controller": "machine d’administration", "outside": "vu de l’extérieur"}
 _ORDER: tuple[FindingStatus, ...] = ("failed", "not_checked", "passed")
@@ -126,31 +126,62 @@ def make_backup_facts(rows: Iterable[BackupRow], backups: Backups | None) -> Ite
             )
 
 
-def make_restore_facts(runs: Iterable[Run]) -> Iterator[Fact]:
-    """The last restore or drill that brought back all it had to, and any later one that did not."""
+def make_restore_facts(plan: Plan, runs: Iterable[Run], drills: Sequence[Drill]) -> Iterator[Fact]:
+    """The last time that a backup was brought back, by the drill itself or by the journal, and what did not come back
+    since. `drills`: the newest of each site, newest first."""
     tried = [run for run in runs if run.command.split(" ")[0] in ("restore", "drill")]
-    good = next((run for run in tried if run.proves), None)
-    if good is None:
+    yield _make_restored(next((run for run in tried if run.restores), None), next(filter(_proves, drills), None))
+    names = {site.name for site in plan.sites}
+    bad = [one for one in drills if not one.proves and one.site in names]
+    if bad:
         yield Fact(
-            check="journal.restore",
-            status="not_checked",
-            text="Aucune restauration réussie n’est inscrite au journal",
-            ask="Essayer une restauration à l’écart, et en garder la trace",
+            check="drills",
+            status="failed",
+            text="Le dernier essai de restauration d’un site a échoué",
+            ask="Lire le motif de l’échec, y remédier, et recommencer l’essai",
             who=SYSADMINS,
+            time=bad[0].time,
+            details=tuple(map(_make_drill_detail, bad)),
         )
-    else:
-        text = "Une restauration a été menée à bien"
-        yield Fact(check="journal.restore", status="passed", text=text, time=good.time, details=(_make_detail(good),))
-    if tried and tried[0].fails:
+    # One that had nothing to restore does not make up for one that failed.
+    last = next((run for run in tried if run.fails or (run.proves and run.restored != 0)), None)
+    if last and last.fails and not (bad and "--into scratch" in last.command):
         yield Fact(
             check="journal.restore",
             status="failed",
             text="La dernière restauration a échoué",
             ask="Lire le motif de l’échec, y remédier, et recommencer",
             who=SYSADMINS,
-            time=tried[0].time,
-            details=(_make_detail(tried[0]),),
+            time=last.time,
+            details=(_make_detail(last),),
         )
+
+
+def _proves(drill: Drill) -> bool:
+    return drill.proves
+
+
+def _make_restored(run: Run | None, drill: Drill | None) -> Fact:
+    """The newest proof. A drill begins after the run that made it, and says more."""
+    if drill and not (run and run.time and run.time > drill.time):
+        text = "Un site a été remis en service à l’écart à partir de sa sauvegarde, et son contenu comparé"
+        return Fact(check="drills", status="passed", text=text, time=drill.time, details=(_make_drill_detail(drill),))
+    if run:
+        text = "Une restauration a été menée à bien"
+        return Fact(check="journal.restore", status="passed", text=text, time=run.time, details=(_make_detail(run),))
+    return Fact(
+        check="journal.restore",
+        status="not_checked",
+        text="Aucune restauration réussie n’est inscrite au journal, et aucun essai n’en a été gardé",
+        ask="Essayer une restauration à l’écart, et en garder la trace",
+        who=SYSADMINS,
+    )
+
+
+def _make_drill_detail(drill: Drill) -> Detail:
+    checks = ", ".join(f"{name} {status}" for name, status in drill.checks) or "nothing was compared"
+    said = f"{drill.verdict} from snapshot {drill.snapshot[:8] or 'none'}: {checks}"
+    return Detail(place=drill.site, evidence="; ".join(filter(None, (said, drill.reason))), thing=drill.site)
 
 
 def make_erasure_facts(plan: Plan, audit: Audit | None, runs: Iterable[Run]) -> Iterator[Fact]:

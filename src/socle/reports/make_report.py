@@ -84,7 +84,7 @@ def _gather(
     facts: dict[str, list[Fact]] = {"backups": list(backups)}
     for key, fact in made.make_audit_facts(sources.audit, checks, verdicts=sources.backups is not None):
         facts.setdefault(key, []).append(fact)
-    facts.setdefault("restores", []).extend(made.make_restore_facts(sources.runs))
+    facts.setdefault("restores", []).extend(made.make_restore_facts(plan, sources.runs, sources.drills))
     facts.setdefault("erasure", []).extend(made.make_erasure_facts(plan, sources.audit, sources.runs))
     facts.setdefault("declared", []).extend(made.make_waiting_facts(plan))
     return facts

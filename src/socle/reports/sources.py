@@ -20,6 +20,7 @@ from socle.runs.journal import load_journal
 FindingStatus = Literal["passed", "failed", "not_checked"]
 Verdict = Literal["complete", "partial", "failed", "late", "unknown"]
 _STATUSES: tuple[FindingStatus, ...] = ("passed", "failed", "not_checked")
+_DRILLS = "drills"
 _VERDICTS: tuple[Verdict, ...] = ("complete", "partial", "failed", "late", "unknown")
 _DIGITS_OF_TIME = 14
 
@@ -74,6 +75,24 @@ class Backups(Model):
     sites: tuple[Backup, ...]
 
 
+class Drill(Model):
+    """A site that was brought up from its backup beside the live one: state/drills/<UTC time>-<site>.json."""
+
+    time: datetime
+    """When it began."""
+    site: str
+    snapshot: str
+    verdict: str
+    reason: str
+    checks: tuple[tuple[str, str], ...]
+    """(name, status)"""
+
+    @property
+    def proves(self) -> bool:
+        """Whether the site came up, and everything that was compared is as it was saved."""
+        return self.verdict == "restored" and bool(self.checks) and all(status == "passed" for _, status in self.checks)
+
+
 class Run(Model):
     """A run that changed something, from the journal. No `result`: it was killed, or is not over."""
 
@@ -85,11 +104,18 @@ class Run(Model):
     changes: int
     exit: int | None = None
     """The verb's exit code, where its end says it: a verb that ends in order may have done its work in part."""
+    restored: int | None = None
+    """How many sites a restore brought back, where its end says it."""
 
     @property
     def proves(self) -> bool:
         """Whether it did all it had to: nothing less is a proof."""
         return self.result == "done" and self.exit == 0
+
+    @property
+    def restores(self) -> bool:
+        """Whether it did, and there was something to restore."""
+        return self.proves and self.restored is not None and self.restored > 0
 
     @property
     def fails(self) -> bool:
@@ -103,6 +129,8 @@ class Sources(Model):
     audit: Audit | None = None
     backups: Backups | None = None
     runs: tuple[Run, ...] = ()
+    drills: tuple[Drill, ...] = ()
+    """The newest of each site, newest first."""
     notes: tuple[str, ...] = ()
 
 
@@ -113,6 +141,7 @@ def load_sources(workspace: Workspace) -> Sources:
         audit=load_audit(workspace.state / "audit", notes),
         backups=load_backups(workspace.state / VERDICTS, notes),
         runs=load_runs(workspace.state, notes),
+        drills=load_drills(workspace.state / _DRILLS, notes),
         notes=tuple(notes),
     )
 
@@ -195,6 +224,32 @@ def _make_backup(data: Mapping[str, Any]) -> Backup:
     )
 
 
+def load_drills(folder: Path, notes: list[str]) -> tuple[Drill, ...]:
+    """The newest drill of each site that can be read, newest first."""
+    found: dict[str, Drill] = {}
+    # Names sort by time.
+    for path in sorted(folder.glob("*-*.json") if folder.is_dir() else (), reverse=True):
+        if path.stem.partition("-")[2] in found:
+            continue
+        try:
+            one = parse_drill(path.read_bytes())
+            found[one.site] = one
+        except (OSError, ValueError) as error:
+            notes.append(f"L’essai de restauration {clean(path.name)} n’a pas pu être lu ({clean(error)[:200]}).")
+    return tuple(sorted(found.values(), key=lambda one: one.time, reverse=True))
+
+
+def parse_drill(content: bytes) -> Drill:
+    """The file of a drill. Raises ValueError when it is not one."""
+    data = _parse_json(content)
+    time, checks = parse_time(data.get("time")), data.get("checks")
+    if time is None or not isinstance(checks, list):
+        raise ValueError("no time or no list of checks in it")
+    pairs = ((one.get("name"), one.get("status")) if isinstance(one, dict) else (one, None) for one in checks)
+    texts = {key: clean(data.get(key) or "") for key in ("site", "snapshot", "verdict", "reason")}
+    return Drill(time=time, checks=tuple((clean(name), clean(status)) for name, status in pairs), **texts)
+
+
 def load_runs(state: Path, notes: list[str]) -> tuple[Run, ...]:
     """The runs of the journal, newest first."""
     try:
@@ -215,7 +270,7 @@ def make_runs(events: Iterable[Any]) -> tuple[Run, ...]:
 
 
 def _make_run(start: Mapping[str, Any], end: Mapping[str, Any]) -> Run:
-    changes, code = end.get("changes"), end.get("exit")
+    changes = end.get("changes")
     return Run(
         time=parse_time(start.get("at")),
         who=clean(start.get("who") or ""),
@@ -223,8 +278,13 @@ def _make_run(start: Mapping[str, Any], end: Mapping[str, Any]) -> Run:
         commit=clean(start.get("commit") or ""),
         result=clean(end.get("result") or ""),
         changes=changes if isinstance(changes, int) else 0,
-        exit=code if isinstance(code, int) and not isinstance(code, bool) else None,
+        exit=_parse_count(end.get("exit")),
+        restored=_parse_count(end.get("restored")),
     )
+
+
+def _parse_count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def parse_time(value: Any) -> datetime | None:

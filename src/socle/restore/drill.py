@@ -181,7 +181,7 @@ def _run_unpack(workspace: Workspace, command: Sequence[str], stream: Any) -> No
 
 
 def run_keep(workspace: Workspace, verdict: Mapping[str, Any]) -> Path:
-    """Keep a drill's verdict: the report of audits reads it."""
+    """Keep a drill's verdict: the report of audits takes the newest of each site as its proof."""
     path = make_path(workspace.state / "drills", verdict)
     run_write(path, json.dumps(verdict, ensure_ascii=False, indent=1).encode())
     return path

@@ -22,6 +22,7 @@ from tests.catalogue import site_samples
 from tests.make import PLATFORM
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+OPERATORS = [{"name": "alix", "ssh_keys": ["ssh-ed25519 AAAAalix a"]}]
 NOW = 1_800_000_000.0
 Reply = Callable[[str], Answer | str]
 
@@ -66,7 +67,7 @@ def make_scene(facts: Mapping[str, Callable[[], Any]] | None = None, lab: bool =
     plan = make_plan()
     return Scene(
         plan=plan,
-        platform=Platform.model_validate({**PLATFORM, "lab": lab}),
+        platform=Platform.model_validate({**PLATFORM, "lab": lab, "operators": OPERATORS}),
         catalogue=load_catalogue(REPOSITORY / "stacks"),
         workspace=Workspace(REPOSITORY, "test", state),
         now=NOW,

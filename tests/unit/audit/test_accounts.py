@@ -48,9 +48,15 @@ def test_a_site_with_anothers_number_is_named() -> None:
     assert run(PASSWD.replace("20001:20001", "20000:20000")) == "wp-amis has uid 20000, expected 20001"
 
 
+def test_root_has_its_home() -> None:
+    assert run(PASSWD.replace(":/root:", ":/tmp/eve:")) == "root's home is /tmp/eve, expected /root"
+
+
 def test_groups_and_passwords_are_looked_at() -> None:
-    assert run(group="sudo:x:27:wp-amis\nsocle-operators:x:999:eve\n", shadow="eve\n") == (
-        "wp-amis is in the group sudo; eve is in socle-operators and is no operator; eve has a password"
+    group = "root:x:0:alix\nsudo:x:27:wp-amis\nsocle-operators:x:999:eve\n"
+    assert run(group=group, shadow="eve\n") == (
+        "alix is in the group root; wp-amis is in the group sudo; "
+        "eve is in socle-operators and is no operator; eve has a password"
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from socle.audit.answers import Answer
+from socle.audit.answers import Answer, Ask
 from socle.audit.check import Found, NotChecked, check, expect, hosts, platform
 from socle.audit.finding import Status
 from socle.audit.not_checked import Entry, Listed
@@ -45,6 +46,40 @@ def test_a_host_that_does_not_answer_is_failed_and_stops_no_other() -> None:
     assert found["edge1 chain"].status is Status.PASSED
     assert found["web1 chain"].status is Status.FAILED
     assert "not checked: cannot ask it: no route" in found["web1 chain"].evidence
+
+
+class Garbled(Script):
+    """A host whose answers are not answers. Whoever asks without end is told in the end."""
+
+    def __init__(self, answers: Callable[[], list[Answer]]) -> None:
+        super().__init__()
+        self.answers = answers
+
+    def run(self, asks: Sequence[Ask]) -> list[Answer]:
+        self.batches.append(list(asks))
+        if len(self.batches) > 9:
+            raise Unreachable("asked without end")
+        return self.answers()
+
+
+def _raise() -> list[Answer]:
+    raise TypeError("Answer.__init__() takes from 2 to 4 positional arguments")
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"), [(list, "ValueError: zip() argument 2 is shorter"), (_raise, "TypeError: Answer")]
+)
+def test_a_host_that_gives_no_answers_is_lost_and_the_audit_ends(
+    answers: Callable[[], list[Answer]], words: str
+) -> None:
+    scene = make_scene()
+    lines = {"edge1": Script(lambda command: command), "web1": Garbled(answers), "outside": Script()}
+    found = by_name(Rounds(scene, lines, Listed(())).run(make_items([chain, twin], scene.plan)))
+    assert found["edge1 chain"].status is Status.PASSED
+    for name in ("web1 chain", "web1 twin"):
+        assert found[name].status is Status.FAILED
+        assert found[name].evidence.startswith(f"not checked: its answers are not understood: {words}")
+    assert len(lines["web1"].batches) == 1
 
 
 def test_a_failing_command_fails_its_check_with_its_words() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import psutil
 import pytest
 
 from socle.audit.answers import Answer, Ask
-from socle.audit.channel import Channel, open_local
+from socle.audit.channel import _RUNNER, Channel, open_local, parse_answers
 from socle.errors import Unreachable
 
 
@@ -49,6 +50,35 @@ def test_a_command_that_says_too_much_is_ended() -> None:
         ]
     finally:
         channel.close()
+
+
+def test_what_a_shell_writes_is_no_answer_and_shifts_none() -> None:
+    command = ["sh", "-c", 'echo "welcome to web1"; exec "$@"', "sh", sys.executable, "-I", "-c", _RUNNER.read_text()]
+    channel = Channel("web1", command)
+    try:
+        for _ in range(2):
+            with pytest.raises(Unreachable, match=r"cannot ask web1: something else .*'welcome to web1'"):
+                channel.run([Ask("echo first"), Ask("echo second")])
+    finally:
+        channel.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"[]", b"7", b"null", b"\xff", b'{"a": 1, "b": 2}', b'[[0, "x", ""]]', b"[3, 4]"),
+        b'[2, [[0, "of another batch", ""]]]',
+        b'[3, [[0, "x", ""], [0, "one too many", ""]]]',
+        b'[3, [[0, "x"]]]',
+        b'[3, [[0, "x", "", ""]]]',
+        b'[3, [["0", "x", ""]]]',
+        b'[3, [[0, null, ""]]]',
+    ],
+)
+def test_only_the_answers_to_this_batch_are_answers(line: bytes) -> None:
+    assert parse_answers(b'[3, [[0, "x", ""]]]\n', 3, 1) == [Answer(0, "x")]
+    with pytest.raises(ValueError, match="something else than answers"):
+        parse_answers(line, 3, 1)
 
 
 def test_a_host_out_of_reach_says_why() -> None:

@@ -28,7 +28,7 @@ RUNS = (
     {"run": "1", "event": "started", "at": "2026-11-26T10:00:00+00:00", "who": "awa", "command": "apply"},
     {"run": "1", "event": "ended", "at": "2026-11-26T10:01:00+00:00", "result": "done", "changes": 12},
     {"run": "2", "event": "started", "at": "2026-11-26T11:00:00+00:00", "who": "awa", "command": "restore x"},
-    {"run": "2", "event": "ended", "at": "2026-11-26T11:02:00+00:00", "result": "done", "changes": 0, "exit": 0},
+    {"run": "2", "event": "ended", "at": "2026-11-26T11:02:00+00:00", "result": "done", "exit": 0, "restored": 1},
     {"run": "3", "event": "started", "at": "2026-11-26T12:00:00+00:00", "who": "awa", "command": "retire y"},
     {"run": "3", "event": "ended", "at": "2026-11-26T12:02:00+00:00", "result": "done", "changes": 1, "exit": 0},
 )

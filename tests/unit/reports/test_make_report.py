@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from socle.reports.make_report import make_report, make_state
 from socle.reports.model import Fact, Kept, Report, State
 from socle.reports.promises import CHECKS, PROMISES
-from socle.reports.sources import Sources, make_runs
+from socle.reports.sources import Drill, Sources, make_runs, parse_drill
 from tests.unit.reports.made import (
     DAY,
     HOUR,
@@ -201,6 +203,8 @@ def test_a_restore_counts_when_it_ended_well() -> None:
         ({"result": "failed: PartlyDone"}, State.FAILED),
         ({"result": "done", "exit": 3}, State.FAILED),
         ({"result": "done"}, State.PROVEN),
+        ({"result": "done", "exit": 0, "restored": 0}, State.PROVEN),
+        ({"result": "done", "exit": 0}, State.PROVEN),
         ({}, State.PROVEN),
     ):
         start = {"run": "9", "event": "started", "at": (NOW - HOUR).isoformat(), "command": "restore z", "who": "awa"}
@@ -210,6 +214,74 @@ def test_a_restore_counts_when_it_ended_well() -> None:
         assert promise.proven in (None, datetime(2026, 11, 26, 11, tzinfo=UTC)), "the one before"
     late = make_report(PLAN, make_sources(), NOW + timedelta(days=120))
     assert find_promise(late, "restores").state is State.OLD
+
+
+@pytest.mark.parametrize("end", [{}, {"restored": 0}, {"restored": None}, {"restored": True}])
+def test_a_restore_of_nothing_proves_nothing(end: dict[str, object]) -> None:
+    start = {"run": "9", "event": "started", "at": (NOW - HOUR).isoformat(), "command": "restore --into place"}
+    runs = make_runs([start, {"run": "9", "event": "ended", "result": "done", "exit": 0, **end}])
+    assert find_promise(make_report(PLAN, make_sources(runs=runs), NOW), "restores").state is State.UNKNOWN
+
+
+def test_a_restore_of_nothing_does_not_hide_one_that_failed() -> None:
+    events = [*RUNS]
+    for run, end in (("8", {"result": "failed: PartlyDone"}), ("9", {"result": "done", "exit": 0, "restored": 0})):
+        events += [{"run": run, "event": "started", "at": NOW.isoformat(), "command": "restore --into place"}]
+        events += [{"run": run, "event": "ended", **end}]
+    promise = find_promise(make_report(PLAN, make_sources(runs=make_runs(events)), NOW), "restores")
+    assert promise.state is State.FAILED
+
+
+def make_drill(site: int = 0, hours: int = 1, status: str = "passed", **changes: object) -> Drill:
+    """A drill of one of the plan's sites, some hours ago."""
+    data = {
+        "site": PLAN.sites[site].name,
+        "snapshot": "1a2b3c4d5e6f",
+        "verdict": "restored" if status == "passed" else "failed",
+        "reason": "" if status == "passed" else "the dump is cut",
+        "time": (NOW - hours * HOUR).isoformat(),
+        "checks": [{"name": "isolation", "status": "passed"}, {"name": "files", "status": status}],
+        **changes,
+    }
+    return parse_drill(json.dumps(data).encode())
+
+
+def test_a_drill_proves_with_what_was_compared() -> None:
+    promise = find_promise(make_report(PLAN, make_sources(runs=(), drills=(make_drill(),)), NOW), "restores")
+    assert (promise.state, promise.proven) == (State.PROVEN, NOW - HOUR)
+    (fact,) = promise.facts
+    assert fact.details[0].place == PLAN.sites[0].name
+    assert fact.details[0].evidence == "restored from snapshot 1a2b3c4d: isolation passed, files passed"
+
+
+def test_of_a_drill_and_a_restore_the_newest_is_the_proof() -> None:
+    old = make_report(PLAN, make_sources(drills=(make_drill(hours=24 * 200),)), NOW)
+    assert [fact.check for fact in find_promise(old, "restores").facts] == ["journal.restore"]
+    new = make_report(PLAN, make_sources(drills=(make_drill(),)), NOW)
+    assert [fact.check for fact in find_promise(new, "restores").facts] == ["drills"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"verdict": "failed"}, {"checks": []}, {"status": "failed", "verdict": "restored"}]
+)
+def test_a_drill_that_compared_nothing_or_found_a_difference_is_no_proof(changes: dict[str, Any]) -> None:
+    drills = (make_drill(**changes),)
+    promise = find_promise(make_report(PLAN, make_sources(runs=(), drills=drills), NOW), "restores")
+    assert promise.state is State.FAILED
+    assert {fact.status for fact in promise.facts} == {"not_checked", "failed"}
+
+
+def test_a_site_whose_drill_failed_is_told_once_whatever_came_back_later() -> None:
+    drills = (make_drill(0, hours=1), make_drill(1, hours=2, status="failed"))
+    start = {"run": "9", "event": "started", "at": (NOW - 3 * HOUR).isoformat(), "command": "restore --into scratch"}
+    runs = make_runs([start, {"run": "9", "event": "ended", "result": "failed: PartlyDone"}])
+    report = make_report(PLAN, make_sources(runs=runs, drills=drills), NOW)
+    promise = find_promise(report, "restores")
+    assert promise.state is State.FAILED
+    assert [(fact.check, fact.status) for fact in promise.facts] == [("drills", "passed"), ("drills", "failed")]
+    assert report.actions[0].associations == (PLAN.sites[1].association_name,)
+    gone = (make_drill(0), drills[1].model_copy(update={"site": "wp-gone"}))
+    assert find_promise(make_report(PLAN, make_sources(drills=gone), NOW), "restores").state is State.PROVEN
 
 
 def test_where_the_report_comes_from_can_be_checked() -> None:

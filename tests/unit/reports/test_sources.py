@@ -12,6 +12,7 @@ import pytest
 from socle.load.workspace import Workspace
 from socle.reports.sources import (
     load_audit,
+    load_drills,
     load_sources,
     make_runs,
     parse_audit,
@@ -100,9 +101,24 @@ def test_starts_and_ends_are_put_together_newest_first() -> None:
     assert (done.command, done.result, done.changes) == ("apply", "done", 3)
 
 
+def test_the_newest_drill_of_each_site_counts_and_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    for day, site, verdict in ((25, "wp-a-b", "failed"), (26, "wp-a-b", "restored"), (25, "wp-c", "restored")):
+        data = {"site": site, "verdict": verdict, "time": f"2026-11-{day}T01:00:00+00:00", "checks": []}
+        write(tmp_path, f"202611{day}T010000Z-{site}.json", json.dumps(data).encode())
+    write(tmp_path, "20261127T010000Z-wp-c.json", b'{"site": "wp-c", "checks": []}')
+    notes: list[str] = []
+    drills = load_drills(tmp_path, notes)
+    assert [(one.site, one.verdict, one.time.day) for one in drills] == [
+        ("wp-a-b", "restored", 26),
+        ("wp-c", "restored", 25),
+    ]
+    assert len(notes) == 1
+    assert "20261127T010000Z-wp-c.json" in notes[0]
+
+
 def test_an_empty_state_folder_gives_nothing(tmp_path: Path) -> None:
     found = load_sources(Workspace(tmp_path, "lab", tmp_path / "state"))
-    assert (found.audit, found.backups, found.runs, found.notes) == (None, None, (), ())
+    assert (found.audit, found.backups, found.runs, found.drills, found.notes) == (None, None, (), (), ())
 
 
 def test_every_part_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from socle.cli import common, restore
 from socle.cli.main import socle
 from socle.cli.restore import _raise_bad, check_options, find_sites
 from socle.errors import InvalidInput, PartlyDone, Refused
+from socle.reports.sources import make_runs
 from socle.restore.place import Result
+from socle.runs.journal import load_journal
 from tests.unit.restore.samples import make_site, make_site_plan
 
 NONE: dict[str, Any] = {"site": None, "at": None, "output": None, "without_safety": False}
@@ -71,6 +76,35 @@ def test_nothing_changed_because_of_a_rule_is_refused() -> None:
 def test_what_leads_to_the_sites_counts() -> None:
     with pytest.raises(PartlyDone, match="socle apply"):
         _raise_bad([Result("a", "a", "restored")], "the edge does not answer")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A control repository, for what is recorded beside it."""
+    for folder in ("associations", "inventories/lab"):
+        (tmp_path / "root" / folder).mkdir(parents=True)
+    (tmp_path / "root/inventories/lab/platform.yml").touch()
+    monkeypatch.setenv("SOCLE_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(common.Session, "context", lambda *_: SimpleNamespace(plan=make_site_plan(make_site())))
+    return tmp_path / "root"
+
+
+@pytest.mark.parametrize("restored", [0, 2])
+def test_the_journal_says_how_many_sites_came_back(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restored: int
+) -> None:
+    waiting = [make_site()] * restored
+    monkeypatch.setattr(restore, "find_waiting", lambda _context: waiting)
+    monkeypatch.setattr(restore, "_choose", lambda _session, _context, sites, _at: (sites, {}))
+    results = [Result(site.name, "a", "restored") for site in waiting]
+    monkeypatch.setattr(restore, "run_place", lambda _context, _chosen, **_how: results)
+    monkeypatch.setattr(restore, "replace", lambda context, **_changes: context)
+    monkeypatch.setattr(restore, "run_apply", lambda _context, _stages: None)
+    assert CliRunner().invoke(socle, ["restore", "--all", "--into", "place", "--root", str(root)]).exit_code == 0
+    (state,) = (tmp_path / "state").iterdir()
+    _, ended = load_journal(state)
+    assert (ended["result"], ended["exit"], ended["restored"]) == ("done", 0, restored)
+    assert make_runs(load_journal(state))[0].restores == (restored > 0)
 
 
 def test_its_help_has_exit_codes_and_an_example() -> None:

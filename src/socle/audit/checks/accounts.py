@@ -12,8 +12,10 @@ from socle.model.plan import Host, Plan
 _NO_SHELL = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false", "/bin/sync", "/usr/bin/sync")
 _NOBODY = 65534
 _FIRST_PERSON = 1000
+_ROOTS_HOME = "/root"
 _OPERATORS = "socle-operators"
-_PRIVILEGED = ("sudo", "adm", "wheel", "disk", "shadow", "docker", "lxd", "incus", "incus-admin")
+# The group root may log in, and its members' keys are read in their homes.
+_PRIVILEGED = ("root", "sudo", "adm", "wheel", "disk", "shadow", "docker", "lxd", "incus", "incus-admin")
 
 
 class Account(NamedTuple):
@@ -50,6 +52,9 @@ def find_strangers(accounts: Iterable[Account], known: dict[str, int], operators
     for one in accounts:
         if one.uid == 0 and one.name != "root":
             yield f"{one.name} is root (uid 0)"
+        elif one.name == "root" and one.home != _ROOTS_HOME:
+            # Its keys would be read there.
+            yield f"root's home is {one.home}, expected {_ROOTS_HOME}"
         elif one.shell not in _NO_SHELL and one.name not in people:
             yield f"{one.name} (uid {one.uid}) has a shell, {one.shell or 'the default one'}"
         elif one.name in known and one.uid != known[one.name]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any, NamedTuple
 
 from socle.audit.check import NotChecked, Subject, check, expect, hosts
 from socle.audit.roles import render_role
-from socle.audit.scene import Scene
+from socle.audit.scene import Scene, together
 from socle.model.plan import Host, Plan
 
 _DAY = 86400
@@ -72,7 +76,7 @@ def parse_keywords(text: str) -> list[str]:
     return [fields[0].lower() for fields in lines if fields and not fields[0].startswith("#")]
 
 
-def find_settings(wanted: Mapping[str, set[str]], live: Mapping[str, set[str]], keywords: list[str]) -> list[str]:
+def find_settings(wanted: Mapping[str, set[str]], live: Mapping[str, set[str]], keywords: Iterable[str]) -> list[str]:
     """Keywords whose effective values differ, with both."""
     return [
         f"{word}: {' '.join(sorted(live.get(word, {'none'})))}, expected {' '.join(sorted(wanted.get(word, {'none'})))}"
@@ -81,18 +85,64 @@ def find_settings(wanted: Mapping[str, set[str]], live: Mapping[str, set[str]], 
     ]
 
 
-@check("sshd", each=hosts, remedy=f"{_APPLY}; who changed it: ls -l /etc/ssh/sshd_config.d, journalctl -u ssh")
+_ENTRANCES = (
+    *("allowgroups", "allowusers", "denygroups", "denyusers", "authenticationmethods", "permitrootlogin"),
+    *("authorizedkeysfile", "authorizedkeyscommand", "authorizedkeyscommanduser", "pubkeyauthoptions", "strictmodes"),
+    *("authorizedprincipalsfile", "authorizedprincipalscommand", "authorizedprincipalscommanduser"),
+    *("trustedusercakeys", "casignaturealgorithms", "revokedkeys", "chrootdirectory", "forcecommand", "setenv"),
+    *("hostbasedauthentication", "ignorerhosts", "gssapiauthentication", "kerberosauthentication", "permituserrc"),
+)
+"""They decide who gets in, and to what: they are compared whether the role sets them or not."""
+_OURS = "/etc/ssh/sshd_config.d/00-socle.conf"
+_STRANGE = f"find /etc/ssh/sshd_config.d -mindepth 1 ! -path {_OURS}"
+# 0: the same; 1: not; 2: one of them is not there.
+_MAIN = "cmp --silent /usr/share/openssh/sshd_config /etc/ssh/sshd_config"
+
+
+def judge_main_file(code: int) -> str:
+    """What the comparison of sshd_config with its package's own says. Raises Failed when they differ."""
+    expect(code != 1, "/etc/ssh/sshd_config is not the one of its package: diff it with /usr/share/openssh/sshd_config")
+    return "sshd_config as packaged" if code == 0 else "sshd_config not compared: its package's is not there"
+
+
+def make_effective_command(user: str, options: str = "") -> str:
+    """Tells which settings hold for who logs in as `user`: without -C, no Match block is read."""
+    return f"sshd -T {options}-C user={user},host=x,addr=127.0.0.1,laddr=127.0.0.1,lport=22"
+
+
+def judge_settings(user: str, wanted: Any, live: Any, keywords: Iterable[str]) -> None:
+    """From testinfra's results of the declared and the effective settings. Raises Failed when they differ."""
+    expect(wanted.rc == 0, f"not checked: the declared settings cannot be read: {wanted.stderr.strip()[:300]}")
+    expect(live.rc == 0, f"not checked: sshd -T: {live.stderr.strip()[:300]}")
+    differences = find_settings(parse_settings(wanted.stdout), parse_settings(live.stdout), keywords)
+    expect(not differences, f"for {user}: {'; '.join(differences)}")
+
+
+@check(
+    "sshd",
+    each=hosts,
+    remedy=f"remove what is not declared, then {_APPLY}; who did it: ls -l /etc/ssh/sshd_config.d, journalctl -u ssh",
+)
 def sshd_is_as_declared(scene: Scene, host: Host) -> str:
-    """The SSH server takes keys only, and is set as declared."""
+    """The SSH server takes keys only, and is set as declared for each who may log in."""
     given = scene.fact("baseline")[host.name]
     declared = render_role(scene.workspace.root / "roles", "sshd", "00-socle.conf.j2", given)
-    wanted = scene.feed(host.name, "sshd -T -f /dev/stdin", declared)
-    live = scene.on(host.name).check_output("sshd -T")
-    expect(wanted.rc == 0, f"not checked: the declared settings cannot be read: {wanted.stderr.strip()[:300]}")
-    keywords = parse_keywords(declared)
-    differences = find_settings(parse_settings(wanted.stdout), parse_settings(live), keywords)
-    expect(not differences, "; ".join(differences))
-    return f"sshd -T: {len(keywords)} settings as declared, passwordauthentication no"
+    words = tuple(dict.fromkeys((*parse_keywords(declared), *_ENTRANCES)))
+    people = ["root", *(operator.name for operator in scene.platform.operators)]
+    remote = scene.on(host.name)
+    strange, main, *shown = together(
+        partial(remote.run, _STRANGE),
+        partial(remote.run, _MAIN),
+        *(partial(scene.feed, host.name, make_effective_command(name, "-f /dev/stdin "), declared) for name in people),
+        *(partial(remote.run, make_effective_command(name)) for name in people),
+    )
+    expect(strange.rc == 0, f"not checked: {strange.stderr.strip()[:300]}")
+    # What another file sets may hold for somebody else, or from elsewhere, than was asked for.
+    expect(not strange.stdout.strip(), f"not declared: {', '.join(sorted(strange.stdout.split()))}")
+    said = judge_main_file(main.rc)
+    for name, wanted, live in zip(people, shown, shown[len(people) :], strict=False):
+        judge_settings(name, wanted, live, words)
+    return f"sshd -T: {len(words)} settings as declared for {', '.join(people)}; no file but ours; {said}"
 
 
 # Updates.
@@ -104,20 +154,63 @@ def parse_upgradable(text: str) -> list[str]:
     return [name for name, rest in lines if "-security" in rest.split(" ")[0]]
 
 
-_LISTS = "stat --format=%Z /var/lib/apt/lists/*Release /var/lib/apt/lists/partial /var/lib/apt/periodic/update-stamp"
+# Only what the archive itself wrote: an attempt that fails touches folders and stamps too.
+_LISTS = (
+    'for file in /var/lib/apt/lists/*security*Release; do if [ -f "$file" ]; then stat --format="File: %Y %n" "$file"; '
+    "grep --text --extended-regexp '^(Date|Valid-Until): ' \"$file\"; fi; done; true"
+)
+
+
+class Dated(NamedTuple):
+    """A list of a security archive. Seconds since 1970; 0: it does not say."""
+
+    path: str
+    written: float
+    date: float
+    valid: float
+
+    @property
+    def end(self) -> float:
+        """Until when it tells what is pending."""
+        return self.valid or self.written + _LATE_DAYS * _DAY
+
+    def describe(self) -> str:
+        """Its dates in words."""
+        said = f"of {_render_time(self.date)}" if self.date else "without a date"
+        return f"{said}, valid until {_render_time(self.end)}{'' if self.valid else ' (two days after it was written)'}"
+
+
+def _render_time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def parse_lists(text: str) -> list[Dated]:
+    """The lists that were found, with the archive's own dates. Raises ValueError for one that cannot be read."""
+    found: list[Dated] = []
+    for line in text.splitlines():
+        name, _, value = line.partition(": ")
+        if name == "File":
+            written, path = value.split(maxsplit=1)
+            found.append(Dated(path, float(written), 0, 0))
+        else:
+            time = parsedate_to_datetime(value).timestamp()
+            found[-1] = found[-1]._replace(date=time) if name == "Date" else found[-1]._replace(valid=time)
+    return found
 
 
 @check("updates", each=hosts, remedy="unattended-upgrade --verbose; then look at journalctl -u apt-daily-upgrade")
 def no_security_update_is_pending(scene: Scene, host: Host) -> str:
     """No security update waits."""
     remote = scene.on(host.name)
-    times = [int(word) for word in remote.run(_LISTS).stdout.split()]
-    age = (scene.now - max(times, default=0)) / _DAY
+    lists = parse_lists(remote.check_output(_LISTS))
     pending = parse_upgradable(remote.check_output("apt list --upgradable 2>/dev/null"))
     expect(not pending, f"{len(pending)} pending: {', '.join(pending[:12])}")
-    if age > _LATE_DAYS:
-        raise NotChecked("fresh-package-lists", f"the newest package list is {min(age, 9999):.0f} days old")
-    return f"none pending, by package lists {age * 24:.0f} h old"
+    if not lists:
+        raise NotChecked("fresh-package-lists", "no list of a security archive is there")
+    oldest = min(lists, key=lambda one: one.end)
+    if oldest.end < scene.now:
+        raise NotChecked("fresh-package-lists", f"none pending by an old list: {oldest.describe()}")
+    return f"none pending, by the security archive's list {oldest.describe()}"
 
 
 TIMER = "systemctl list-timers --all --output=json -- %s"

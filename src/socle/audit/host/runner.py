@@ -1,4 +1,5 @@
-"""Runs on a host: a batch of commands per line of standard input, their answers on a line of standard output.
+"""Runs on a host: a batch of commands per line of standard input, their answers on a line of standard output. Each
+line has the number of its batch: whatever else writes on the connection is taken for no answer.
 
 Nothing is left behind: the program comes by the command line, and ends with the connection. What a command says may
 come from an attacker, so it is bounded, in time and in length.
@@ -88,7 +89,8 @@ def main() -> None:
     """Until standard input ends."""
     with ThreadPoolExecutor(PARALLEL) as pool:
         for line in sys.stdin:
-            sys.stdout.write(json.dumps(list(pool.map(run, json.loads(line)))) + "\n")
+            number, asks = json.loads(line)
+            sys.stdout.write(json.dumps([number, list(pool.map(run, asks))]) + "\n")
             sys.stdout.flush()
 
 
