@@ -24,8 +24,11 @@ LINTERS = (
     ("ansible-lint", ["ansible-lint", "--offline", "--profile", "production", "roles", "playbooks"]),
 )
 
-# Many of these wait for programs, so there are more of them than processors.
-PARALLEL = {"unit": ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]}
+OPTIONS = {
+    # Many of these wait for programs, so there are more of them than processors.
+    "unit": ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"],
+    "live": ["--durations=25"],
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def run_tests(suite: str) -> Count:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", f"tests/{suite}", "-q", f"--junitxml={report}"]
-        command += PARALLEL.get(suite, [])
+        command += OPTIONS.get(suite, [])
         code = subprocess.run(command, cwd=REPO, stdin=subprocess.DEVNULL).returncode
         count = parse_junit(report.read_text(encoding="utf-8")) if report.exists() else Count()
     return count if code == 0 or count.failed else count + Count(failed=1)
