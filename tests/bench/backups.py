@@ -25,28 +25,26 @@ _SERVICE = ["systemctl", "start", "socle-backup.service"]
 
 
 def run_backups(lab: BenchLab) -> list[Row]:
-    """The figures of saves and of a restore."""
-    _run_sites(lab)
-    saves = _run_saves(lab)
-    return [*saves, *_run_restore(lab)]
+    """The figures of a restore and of saves. In this order: what restic alone adds to a repository is not ours there."""
+    lab.release_examples()
+    restore = run_restore(lab)
+    return [*run_saves(lab), *restore]
 
 
 def _run_sites(lab: BenchLab) -> None:
-    lab.release_examples()
-    lab.ask("grande", "wordpress", title="Grande", quota="3GiB")
-    lab.socle("request", "accept", "--all")
-    for number in range(len(lab.context().plan.sites), SITES):
-        lab.ask(f"asso-{number:03}", "wordpress", title=f"Site {number}")
-    with step(f"{SITES} sites with a repository each"):
-        lab.socle("request", "accept", "--all", timeout=MADE_SECONDS)
-        lab.socle("apply", timeout=2 * MADE_SECONDS)
+    lab.socle("request", "accept", "--all", timeout=MADE_SECONDS)
+    lab.socle("apply", timeout=2 * MADE_SECONDS)
     run_check(lab)
     # What would run by itself in the middle of a figure.
     lab.ssh(HOST, ["systemctl", "stop", "socle-wordpress-cron.timer", "socle-backup.timer"])
 
 
-def _run_saves(lab: BenchLab) -> list[Row]:
+def run_saves(lab: BenchLab) -> list[Row]:
     """A nightly run, as the timer starts it, and the same by restic alone, one after the other."""
+    for number in range(len(lab.context().plan.sites), SITES):
+        lab.ask(f"asso-{number:03}", "wordpress", title=f"Site {number}")
+    with step(f"{SITES} sites with a repository each"):
+        _run_sites(lab)
     with step("a first save of each, by both"):
         bare(lab, mode="prepare")
         bare(lab, mode="save", jobs=JOBS)
@@ -80,8 +78,11 @@ def _check_saved(lab: BenchLab, since: float) -> None:
         raise Failed(f"{len(fresh)} of {SITES} sites were saved; not: {', '.join(others)}")
 
 
-def _run_restore(lab: BenchLab) -> list[Row]:
+def run_restore(lab: BenchLab) -> list[Row]:
     """A site of one GiB, whose files are lost, brought back by the command line; and its files by restic alone."""
+    lab.ask("grande", "wordpress", title="Grande", quota="3GiB")
+    with step("a site for it"):
+        _run_sites(lab)
     with step(f"{MEBIBYTES} MiB put into a site, and saved"):
         lab.ssh(HOST, ["sh", "-c", _FILL.format(_FOLDER, MEBIBYTES // 4, f"{LARGE}:www-data")], timeout=MADE_SECONDS)
         lab.socle("backup", "run", LARGE, timeout=MADE_SECONDS)
@@ -101,6 +102,7 @@ def _run_restore(lab: BenchLab) -> list[Row]:
         QUIET.wait()
         theirs.append(bare(lab, mode="restore", site=LARGE, snapshot=snapshot, target=_BARE))
         lab.ssh(HOST, ["rm", "-rf", _BARE])
+    lab.ssh(HOST, ["rm", "-rf", _FOLDER])
     rate = 100 * median(theirs) / median(whole)
     return noted(
         make_row(f"{MEBIBYTES} MiB restored in place and compared, the whole command", whole),
