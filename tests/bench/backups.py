@@ -25,7 +25,7 @@ _SERVICE = ["systemctl", "start", "socle-backup.service"]
 
 
 def run_backups(lab: BenchLab) -> list[Row]:
-    """The figures of a restore and of saves. In this order: what restic alone adds to a repository is not ours there."""
+    """The figures of a restore, then of saves: what restic alone adds to a repository is not ours there."""
     lab.release_examples()
     restore = run_restore(lab)
     return [*run_saves(lab), *restore]
