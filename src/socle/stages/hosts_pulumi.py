@@ -161,6 +161,8 @@ class Runner:
         run_write(self._work / "Pulumi.yaml", f"name: {PROJECT}\nruntime: python\n".encode(), 0o600)
         for folder in ("locks", "history", "backups"):
             _run_prune(self.home / ".pulumi" / folder, 0 if folder == "locks" else _KEPT_HISTORY)
+        for path in (self.home / ".pulumi").rglob("*.attrs"):
+            path.unlink()
         for path in self._states():
             run_forget_pending(path)
         for path in self._copies.glob("*"):
@@ -225,7 +227,8 @@ class Runner:
         source = Path(__file__).resolve().parents[2]
         python = [str(source), *filter(None, [os.environ.get("PYTHONPATH")])]
         return {
-            "PULUMI_BACKEND_URL": f"file://{self.home}",
+            # Without what is written beside each file, and not at once: a kill leaves it empty, and no state is read.
+            "PULUMI_BACKEND_URL": f"file://{self.home}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

@@ -122,3 +122,20 @@ def test_a_preview_leaves_the_state_of_a_running_apply_alone(tmp_path: Path) -> 
     runner.run_prepare()
     assert not lock.exists()
     assert "pending_operations" not in state.read_text()
+
+
+@pytest.mark.skipif(not has_pulumi(), reason="needs the Pulumi CLI, which set-up installs")
+def test_a_kill_beside_the_state_does_not_make_it_unreadable(tmp_path: Path) -> None:
+    """gocloud's fileblob writes a file beside each of its own, and not at once."""
+    runner = Runner(tmp_path, tmp_path)
+    runner.run_prepare()
+    runner.run_up("networks", lambda: pulumi.export("seen", 1))
+    backend = runner.home / ".pulumi"
+    assert list(backend.rglob("*.attrs")) == []
+    cut = backend / "stacks/socle/networks.json.attrs"
+    cut.touch()
+    with pytest.raises(SocleError, match="EOF"):
+        runner.run_up("networks", lambda: pulumi.export("seen", 1))
+    runner.run_prepare()
+    runner.run_up("networks", lambda: pulumi.export("seen", 1))
+    assert not cut.exists()
