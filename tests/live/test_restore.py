@@ -184,7 +184,7 @@ def test_a_scratch_host_reaches_nothing(lab: Lab, site: Site, listener: int) -> 
     stdin = json.dumps(targets).encode()
     # Else nothing is proven: each of them is there, and somebody can reach it.
     here = json.loads(subprocess.run(probe, input=stdin, capture_output=True, check=True).stdout)
-    assert [name for name in ("the live site", *gateways) if here[name] != "reached"] == []
+    assert [name for name in ("ssh of the live site", *gateways) if here[name] != "reached"] == []
     request = {"site": site.name, "path": site.path, "size": 64 * 1024**2, "memory": 512 * 1024**2}
     with open_client(context.platform.incus, lab.workspace.state, lab.workspace.project) as client:
         template = run_template(context, client, plan, site, {})

@@ -52,6 +52,9 @@ def test_each_site_publishes_a_page_that_visitors_read(lab: Any) -> None:
         page = lab.get(f"https://{site.domain}{path}")
         assert page.status == 200
         assert f"Étoile » de {site.name}" in html.unescape(page.body)
+        # The first upload of a month makes a folder for it.
+        upload = lab.get(f"https://{site.domain}{author.upload('statuts.txt', f'Statuts de {site.name}')}")
+        assert (upload.status, upload.body) == (200, f"Statuts de {site.name}")
 
 
 def test_awkward_values_arrive_byte_for_byte(lab: Any) -> None:
