@@ -24,6 +24,7 @@ from socle.incus.connect import open_client
 from socle.load.inputs import load_platform
 from socle.load.workspace import Workspace, load_workspace
 from socle.remote import run_ssh
+from socle.restore.template import is_template
 from socle.runs.talk import Talk
 from socle.stages.base import Context
 
@@ -186,7 +187,8 @@ class Lab:
         return [(self.workspace.state, saved / "state"), (self.root, saved / "root")]
 
     def _instances(self, client: IncusClient) -> list[str]:
-        return [found["name"] for found in client.list_instances()]
+        """All but whole templates of scratch hosts: they hold nothing of a site, and take minutes to make."""
+        return [found["name"] for found in client.list_instances() if not is_template(found)]
 
     def _has_snapshot(self, client: IncusClient, path: str) -> bool:
         names = [found["name"].rpartition("/")[2] for found in client.get(f"{path}/snapshots", recursion=1)]
