@@ -22,6 +22,8 @@ import pytest
 from socle.incus.connect import open_client
 from socle.model.plan import Site
 from socle.remote import run_ssh
+from socle.restore.choose import parse_at
+from socle.restore.repository import choose_all
 from socle.restore.scratch import NAME, running
 from socle.restore.template import make_plan, make_services, run_template
 from tests.live.environment import SOCLE, Lab
@@ -185,9 +187,12 @@ def test_a_scratch_host_reaches_nothing(lab: Lab, site: Site, listener: int) -> 
     # Else nothing is proven: each of them is there, and somebody can reach it.
     here = json.loads(subprocess.run(probe, input=stdin, capture_output=True, check=True).stdout)
     assert [name for name in ("ssh of the live site", *gateways) if here[name] != "reached"] == []
+    save(lab, site)
+    (chosen,), _ = choose_all(context, [site], parse_at("", context.plan.timezone))
     request = {"site": site.name, "path": site.path, "size": 64 * 1024**2, "memory": 512 * 1024**2}
     with open_client(context.platform.incus, lab.workspace.state, lab.workspace.project) as client:
-        template = run_template(context, client, plan, site, {})
+        # With the versions of a snapshot: the template is that of the other tests.
+        template = run_template(context, client, plan, site, chosen.manifest["versions"])
         with running(context, client, template, request) as scratch:
             answer = run_ssh(scratch.workspace, NAME, probe, stdin=stdin, timeout=120)
             found = json.loads(answer.stdout)
