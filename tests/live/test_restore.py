@@ -278,7 +278,7 @@ def test_a_broken_dump_fails_with_its_line_and_changes_nothing(lab: Lab, site: S
     data, said = restore(lab, site.association, "--site", site.name, "--at", bad, "--into", "place", code=3)
     result = data["sites"][0]
     assert (result["result"], words in result["reason"]) == ("returned", True), result
-    assert said.strip().splitlines()[-1].startswith(f"{site.name}: the database"), said
+    assert json.loads(said.strip().splitlines()[-1])["error"].startswith(f"{site.name}: the database"), said
     assert load_content(lab, site) == before
     assert read(lab, site, f"broken{how}") == 200
     data, _ = restore(lab, site.association, "--site", site.name, "--at", bad, "--into", "scratch", code=3)
@@ -382,6 +382,12 @@ def test_a_lost_host_comes_back_with_its_content(built: Lab) -> None:
     assert lab.plan("--full") == []
     data, _ = restore(lab, "--all", "--into", "place")
     assert data == {"sites": []}
+    # The host alone: nothing has to be brought back.
+    with lab.client() as client:
+        client.set_state(host, "stop", force=True)
+        client.delete_instance(host)
+    lab.apply()
+    assert lab.plan("--full") == []
     # The host, and of its volumes only that of one site's files.
     with lab.client() as client:
         client.set_state(host, "stop", force=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from socle.errors import SocleError
 from socle.model.plan import Repository
@@ -15,18 +14,18 @@ from socle.sites.difference import SiteDifference
 from socle.stages.base import Context
 from socle.vault.exchange import run_vault
 
-_STEP = "step:"
 _SECONDS = 300.0
 
 
-def is_step(wire: Mapping[str, Any]) -> bool:
-    """Whether a resource is an installation, which writes the first content of a site."""
-    return str(wire["key"]).startswith(_STEP)
-
-
 def find_empty(differences: Mapping[str, tuple[SiteDifference, ...]]) -> set[str]:
-    """The sites that a run would install, or bring up on an empty volume."""
-    return {site.site for sites in differences.values() for site in sites if site.bare or any(map(is_step, site.make))}
+    """The sites that a run would install, or bring up on an empty volume. A step is an installation, which writes the
+    first content of a site; one whose result is there (its host was made anew, and its volumes kept) is only noted."""
+    return {
+        site.site
+        for sites in differences.values()
+        for site in sites
+        if site.bare or any((change.kind, change.action) == ("step", "create") for change in site.changes)
+    }
 
 
 def hold(site: SiteDifference) -> SiteDifference:

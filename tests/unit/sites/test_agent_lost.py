@@ -98,6 +98,7 @@ def test_a_site_on_another_volume_that_is_empty_is_bare_until_it_is_filled(
     (held,) = (hold(one) for one in make_difference({"a": a, "b": b}, parse_seen(read(a, b)), {}))
     assert main.apply({"sites": {"a": json.loads(json.dumps(held.payload()))}}) == {"errors": {}}
     assert (tmp_path / "a/data").is_dir()
+    (tmp_path / "a/data/ours").symlink_to("/usr/share/ours")
     assert not (tmp_path / "a/.socle").exists(), "it has no number: it is not the site's own yet"
     assert read(a)["sites"]["a"]["bare"]
     (tmp_path / "a/data/theirs").write_text("x")

@@ -62,6 +62,12 @@ def test_no_answer_is_not_the_answer_that_there_is_nothing(monkeypatch: pytest.M
     assert held == {"wp-a": "not installed: whether it has backups to restore is not known: vault1 is down"}
 
 
+def test_a_site_that_is_installed_does_not_wait_when_its_host_was_made_anew() -> None:
+    noted = tuple(change.model_copy(update={"action": "update"}) for change in NEW.changes)
+    assert waiting.find_empty({"web1": (NEW,)}) == {"wp-a"}
+    assert waiting.find_empty({"web1": (replace(NEW, changes=noted),)}) == set()
+
+
 def test_a_site_on_an_empty_volume_waits_too_and_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     bare = replace(make_site("wp-b", "file:/y", "unit:socle-wp-b.service"), bare=True)
     monkeypatch.setattr(f"{__name__}.OLD", bare)

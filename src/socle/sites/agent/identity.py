@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import stat
+from pathlib import Path
 from typing import Any
 
 from socle.sites.agent.files import group_name, lstat, read_bytes, user_name, write_file
@@ -61,8 +62,8 @@ def find_lost(indexes: dict[str, dict[str, Any]], keys: dict[str, list[str]]) ->
 
 
 def is_bare(index: dict[str, Any], site: str, keys: list[str]) -> bool:
-    """Whether a volume of the site is not the one of its index, and holds no file but those that we make: it was made
-    anew, or was never filled. One that somebody has filled by hand or by a restore is not bare."""
+    """Whether a volume of the site is not the one of its index, and holds no file but those that we make (links among
+    them are ours): it was made anew, or was never filled. One that a person or a restore has filled is not bare."""
     ours = {f"{path}/{NAME}" for path in _names(keys, "mount")} | set(_names(keys, "file"))
     return any(
         read_identity(path) != {"site": site, "id": index["volumes"].get(path)} and not _has_files(path, ours)
@@ -71,7 +72,8 @@ def is_bare(index: dict[str, Any], site: str, keys: list[str]) -> bool:
 
 
 def _has_files(path: str, besides: set[str]) -> bool:
-    return any(f"{folder}/{name}" not in besides for folder, _, names in os.walk(path) for name in names)
+    files = (f"{folder}/{name}" for folder, _, names in os.walk(path) for name in names)
+    return any(file not in besides and not Path(file).is_symlink() for file in files)
 
 
 def _names(keys: list[str], wanted: str) -> list[str]:
