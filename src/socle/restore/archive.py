@@ -106,26 +106,23 @@ class _Hashing:
         return data
 
 
-def make_wanted(manifest: Mapping[str, Any], listing: bytes) -> dict[str, tuple[str, int | None]]:
-    """SHA-256 and time of everything whose content is known, by its name in the archive. Raises ArchiveFailed."""
+def make_wanted(manifest: Mapping[str, Any], listing: bytes) -> _Wanted:
+    """Everything whose content is known, and the folders of the list. Raises ArchiveFailed."""
     if hashlib.sha256(listing).hexdigest() != manifest["files"]["sha256"]:
         raise ArchiveFailed("the snapshot's list of files is not the one of its manifest")
     found: dict[str, tuple[str, int | None]] = {}
+    folders: dict[str, int | None] = {}
     for line in listing.splitlines():
         entry = json.loads(line)
         if entry["type"] == "file":
             found[f"{FILES}/{entry['path']}"] = (entry["sha256"], entry.get("mtime"))
+        elif entry["type"] == "directory":
+            folders[f"{FILES}/{entry['path']}"] = entry.get("mtime")
     if manifest.get("database"):
         found["database.sql"] = (manifest["database"]["sha256"], None)
     for path, entry in (manifest.get("sqlite") or {}).items():
         found[f"sqlite/{path}"] = (entry["sha256"], None)
-    return found
-
-
-def make_folders(listing: bytes) -> dict[str, int | None]:
-    """The time of each folder of the list, by its name in the archive."""
-    entries = map(json.loads, listing.splitlines())
-    return {f"{FILES}/{entry['path']}": entry.get("mtime") for entry in entries if entry["type"] == "directory"}
+    return _Wanted(found, folders)
 
 
 def make_name(name: str, folder: str, place: str) -> str | None:
@@ -143,7 +140,7 @@ def run_archive(restic: Restic, chosen: Chosen, output: Path) -> Archived:
     site, snapshot = chosen.site, chosen.snapshot.id
     staging = make_staging(site.name)
     listing = restic.read(snapshot, f"{staging}/{_LISTING}", _LISTING_BYTES)
-    wanted = _Wanted(make_wanted(chosen.manifest, listing), make_folders(listing))
+    wanted = make_wanted(chosen.manifest, listing)
     with _written(output) as tee:
         with tarfile.open(fileobj=tee, mode="w|", format=tarfile.PAX_FORMAT) as target:  # type: ignore[call-overload]
             for folder, place in ((staging, ""), (site.path, FILES)):

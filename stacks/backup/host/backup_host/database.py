@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from backup_host.programs import Failed, last_lines, run_program, started
 
@@ -54,13 +54,16 @@ def make_facts_query(databases: Iterable[str]) -> str:
     return " UNION ALL ".join(parts) + ";"
 
 
+def parse_rows(output: bytes) -> list[Any]:
+    """The value of each line that MariaDB answers, which is JSON; ValueError for what is none. Lines end with a line
+    feed only: a name may hold what Unicode calls a line's end."""
+    return [json.loads(line.decode(errors="surrogateescape")) for line in output.split(b"\n") if line]
+
+
 def parse_facts(output: bytes) -> dict[str, Facts]:
     """The databases that there are, from the answers to the query. ValueError or TypeError for what is none."""
     found: dict[str, dict[str, int]] = {}
-    for line in filter(
-        None, output.split(b"\n")
-    ):  # and at nothing else: a name may hold what Unicode calls a line's end
-        database, table, size = json.loads(line.decode(errors="surrogateescape"))
+    for database, table, size in parse_rows(output):
         tables = found.setdefault(database, {})
         if table is not None:
             tables[table] = int(size)

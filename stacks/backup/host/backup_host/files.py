@@ -65,7 +65,12 @@ class Changes:
         """Note one, its name cut when it is long."""
         self.count += 1
         if len(self.first) < _SHOWN:
-            self.first.append(path if len(path) <= _LONGEST else f"{path[:_LONGEST]}...")
+            self.first.append(make_short(path))
+
+
+def make_short(path: str) -> str:
+    """A name as it is told."""
+    return path if len(path) <= _LONGEST else f"{path[:_LONGEST]}..."
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backup_host.files import make_key, opened, walk
+from backup_host.files import make_key, make_short, opened, walk
 from backup_host.patterns import BESIDE_SQLITE, make_matcher
 from backup_host.programs import Failed
 
@@ -28,7 +28,6 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 _AHEAD = 32
 _SHOWN = 10
-_LONGEST = 200  # characters of a name
 Line = Mapping[str, Any]
 
 
@@ -139,8 +138,7 @@ class Comparison:
     def note(self, path: str, what: str) -> None:
         self.count += 1
         if len(self.first) < _SHOWN:
-            shown = path if len(path) <= _LONGEST else f"{path[:_LONGEST]}..."
-            self.first.append(f"{shown} {what}".encode(errors="backslashreplace").decode())
+            self.first.append(f"{make_short(path)} {what}".encode(errors="backslashreplace").decode())
 
     @property
     def problem(self) -> str:

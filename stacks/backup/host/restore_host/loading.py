@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import re
 import subprocess
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from backup_host.database import COMPLETED
+from backup_host.database import COMPLETED, parse_rows
 from backup_host.programs import Failed, last_lines, started
 
 from restore_host.manifest import find_newer
@@ -115,11 +114,6 @@ def sql(statements: str) -> list[Any]:
     if run.process.returncode:
         raise Failed(f"MariaDB: {last_lines(errors)}")
     return parse_rows(output)
-
-
-def parse_rows(output: bytes) -> list[Any]:
-    """The value of each line. Lines end with a line feed only: a name may hold what Unicode calls a line's end."""
-    return [json.loads(line.decode(errors="surrogateescape")) for line in output.split(b"\n") if line]
 
 
 def load_server() -> str:
