@@ -12,6 +12,7 @@ from socle.load.catalogue import Catalogue, Entry
 from socle.load.inputs import Inputs
 from socle.load.yaml_source import make_model, parse_source
 from socle.model.allocation import Allocations, NetworkAllocation
+from socle.model.plan import Repository
 from socle.model.platform import Platform
 from socle.model.request import make_request_model
 from socle.model.service import Data, Flow, Kind, Secret, Service, SiteOptions
@@ -105,3 +106,20 @@ def make_inputs(
     assert all(parsed.values()), [problem for source in sources.values() for problem in source.problems]
     values = Platform.model_validate({**PLATFORM, **(platform or {})})
     return Inputs("test-1a2b", values, allocations, catalogue, parsed, sources)  # type: ignore[arg-type]
+
+
+def make_repository(association: str, *sites: str, **changes: Any) -> Repository:
+    """The repository of an association, as a vault of this platform has it."""
+    return Repository(
+        **{
+            "name": association,
+            "association": association,
+            "host": "vault1",
+            "path": f"/srv/vault/{association}",
+            "volume": f"repository__{association}",
+            "url": f"rest:https://10.64.2.12:8443/{association}/",
+            "quota": 1,
+            "sites": sites,
+            **changes,
+        }
+    )

@@ -14,21 +14,13 @@ from socle.model.policy import Policy
 from socle.sites.resources import File
 from tests.catalogue.backup_samples import HOST, load_part
 from tests.catalogue.site_samples import STACKS, check_expected, make_plan, make_site, stack
+from tests.make import make_repository
 
 SITE = stack("backup", "site")
 DEPLOY = stack("backup", "deploy")
 SERVICE = stack("backup", "service").SERVICE
 SECRETS = {"repository_key": "x$HOME#y é ", "repository_credential": "50%5Fz'\"\\", "salt": "not mine"}
-REPOSITORY = Repository(
-    name="ecole",
-    association="ecole",
-    host="vault1",
-    path="/srv/vault/ecole",
-    volume="repository__ecole",
-    url="rest:https://10.64.2.12:8443/ecole/",
-    quota=2 * 1024**3,
-    sites=("wp-ecole",),
-)
+REPOSITORY = make_repository("ecole", "wp-ecole", quota=2 * 1024**3)
 
 
 def make_saved_plan(*repositories: Repository) -> Plan:

@@ -10,12 +10,11 @@ import pytest
 from socle.errors import InvalidInput, Refused
 from socle.load.catalogue import Catalogue, Entry
 from socle.load.inputs import Inputs
-from socle.model.plan import Repository
 from socle.model.service import Flow, Kind, Service, State
 from socle.planning.allocate import make_platform_allocations, make_site_allocations
 from socle.planning.make_plan import make_plan
 from socle.stages.repositories import make_account, make_changes, make_tasks
-from tests.make import ALLOCATIONS, CATALOGUE, PLATFORM, make_inputs, make_request_text
+from tests.make import ALLOCATIONS, CATALOGUE, PLATFORM, make_inputs, make_repository, make_request_text
 
 VAULT = Service(
     name="vault",
@@ -135,16 +134,7 @@ def test_a_role_that_nothing_is_for_is_refused() -> None:
         make_plan(make_inputs(platform=platform, allocations=ALLOCATIONS))
 
 
-REPOSITORY = Repository(
-    name="a",
-    association="a",
-    host="vault1",
-    path="/srv/vault/a",
-    volume="repository__a",
-    url="rest:https://10.0.0.1:8443/a/",
-    quota=1,
-    sites=("pg-a",),
-)
+REPOSITORY = make_repository("a", "pg-a", url="rest:https://10.0.0.1:8443/a/")
 GOOD = {"exists": True, "id": "1f", "recipient": "age1x", "sealed": "5e", "account": "{SHA}x"}
 
 

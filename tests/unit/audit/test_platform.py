@@ -13,10 +13,10 @@ from socle.audit.drift import Difference, find_site_differences, parse_tasks
 from socle.audit.finding import Finding, Status
 from socle.backups.verdict import Verdict
 from socle.clock.times import Missed
-from socle.model.plan import Repository
 from socle.sites.desired import make_wanted
 from socle.sites.difference import Seen
 from socle.sites.resources import File, Grant, Unit
+from tests.make import make_repository
 from tests.unit.audit.scenes import by_name, make_plan, run_checks
 
 
@@ -100,16 +100,7 @@ VERDICT = Verdict(
     time="2026-11-27T01:40:00Z",
     bytes=9,
 )
-REPOSITORY = Repository(
-    name="ecole",
-    association="ecole",
-    host="vault1",
-    path="/srv/vault/ecole",
-    volume="repository__ecole",
-    url="rest:https://10.64.2.12:8443/ecole/",
-    quota=1,
-    sites=("wp-ecole",),
-)
+REPOSITORY = make_repository("ecole", "wp-ecole")
 
 
 @pytest.mark.parametrize("verdict", ["complete", "partial", "failed", "late", "unknown"])

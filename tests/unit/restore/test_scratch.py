@@ -11,26 +11,16 @@ import pytest
 from socle.errors import Refused
 from socle.incus.marker import ENVIRONMENT, OWNER
 from socle.load.catalogue import SAVER, Catalogue, Entry
-from socle.model.plan import Repository
 from socle.model.service import Kind, Service, State
 from socle.restore import drill
 from socle.restore.drill import check_isolation, make_path, make_verdict
 from socle.restore.place import Result
 from socle.restore.scratch import EXPIRES, make_config, make_devices, make_volume_size, render_client, run_clear
 from socle.restore.template import find_address, make_catalogue, make_key, make_plan, make_services, make_versions
-from tests.make import CATALOGUE, WEB
+from tests.make import CATALOGUE, WEB, make_repository
 from tests.unit.restore.samples import make_site, make_site_plan
 
-REPOSITORY = Repository(
-    name="a",
-    association="a",
-    host="vault1",
-    path="/srv/vault/a",
-    volume="repository__a",
-    url="rest:https://10.64.2.12:8443/a/",
-    quota=1,
-    sites=("wp-a",),
-)
+REPOSITORY = make_repository("a", "wp-a")
 BACKUP = Service(name=SAVER, title="Sauvegarde", purpose="Saves.", kind=Kind.HOST, role="web")
 
 
